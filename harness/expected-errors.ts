@@ -11,7 +11,7 @@ export function unexpectedError(error: unknown): never {
  *
  * @throws if it succeeds, or fails with another kind of error
  */
-export async function errorOf(attempt: Promise<unknown>): Promise<SluiceError> {
+export async function rejectionOf(attempt: Promise<unknown>): Promise<SluiceError> {
   try {
     await attempt;
   } catch (thrown) {

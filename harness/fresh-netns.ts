@@ -32,7 +32,7 @@ export function enterFreshNetns(): () => void {
 }
 
 /** All tests of the calling file run in one fresh namespace. */
-export function inFreshNetns(): void {
+export function useFreshNetns(): void {
   let leave = () => {};
   beforeAll(() => {
     leave = enterFreshNetns();

@@ -30,7 +30,7 @@ export async function until(
 }
 
 /** Asks until the answer is as wanted, 10 s at most, and returns the last answer either way. */
-export async function untilEqual<T>(
+export async function pollUntil<T>(
   ask: () => Promise<T>,
   wanted: (answer: T) => boolean,
 ): Promise<T> {
@@ -44,6 +44,6 @@ export async function untilEqual<T>(
 }
 
 /** Lets everything that waits for a promise run. */
-export async function settle(): Promise<void> {
+export async function flushPromises(): Promise<void> {
   for (let turn = 0; turn < 50; turn++) await Promise.resolve();
 }

@@ -7,9 +7,9 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { REASONS, type Reason } from "../src/config/field.ts";
+import { NO_EFFECT_REASONS, type NoEffectReason } from "../src/config/field.ts";
 import { defaultText, type FieldPath, fieldAt, fieldPaths } from "../src/config/fields.ts";
-import { dashed, FLAGS, type Flag, GROUPS, reasonOf } from "../src/config/flags.ts";
+import { FLAGS, type Flag, HELP_GROUPS, printFlagName, reasonOf } from "../src/config/flags.ts";
 import { helpOf } from "../src/config/usage.ts";
 
 export const FILE = join(import.meta.dir, "../docs/configuration.md");
@@ -46,10 +46,10 @@ function fieldTable(owner: "upstream" | "own"): string {
 /** Lists the fields and flags without effect by reason. */
 function idleTable(): string {
   const paths = [...fieldPaths("upstream"), ...fieldPaths("own")];
-  const rows = (Object.keys(REASONS) as Reason[]).map((reason) => {
+  const rows = (Object.keys(NO_EFFECT_REASONS) as NoEffectReason[]).map((reason) => {
     const fields = paths.filter((path) => fieldAt(path).idle === reason);
     const flags = FLAGS.filter((flag) => reasonOf(flag) === reason);
-    return [fields.map(code).join(", "), flags.map(flagCode).join(", "), REASONS[reason]];
+    return [fields.map(code).join(", "), flags.map(flagCode).join(", "), NO_EFFECT_REASONS[reason]];
   });
   return table(["fields", "flags", "why"], rows);
 }
@@ -60,7 +60,7 @@ function flagsOf(path: FieldPath): string {
 }
 
 function flagTables(): string {
-  const parts = Object.entries(GROUPS).map(([group, title]) => {
+  const parts = Object.entries(HELP_GROUPS).map(([group, title]) => {
     const rows = FLAGS.filter((flag) => flag.group === group).map((flag) => {
       const fields = (flag.fields ?? []).map(code).join(", ");
       return [flagCode(flag), fields, flag.withConfig ? "yes" : "", helpOf(flag)];
@@ -71,7 +71,7 @@ function flagTables(): string {
 }
 
 function flagCode({ name }: Flag): string {
-  return code(dashed(name));
+  return code(printFlagName(name));
 }
 
 function code(text: string): string {

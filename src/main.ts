@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { withCode } from "./base/errors.ts";
 import { parseArguments, versionText } from "./config/command-line.ts";
-import { usage } from "./config/usage.ts";
+import { printUsage } from "./config/usage.ts";
 
 /** Set by build.ts; undefined when run from source. */
 declare const SLUICE_VERSION: string | undefined;
@@ -12,7 +12,7 @@ async function main(): Promise<void> {
   const command = parseArguments(process.argv.slice(2));
   switch (command.kind) {
     case "help":
-      process.stdout.write(usage());
+      process.stdout.write(printUsage());
       return;
     case "version":
       process.stdout.write(versionText(VERSION, command.raw));

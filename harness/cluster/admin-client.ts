@@ -20,7 +20,7 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 export const PARALLEL = 40;
 
 /** Returns a client with kept-alive connections. PATCH bodies are merge patches. */
-export function adminClient(url: string, ca: string, token: string): AdminClient {
+export function createAdminClient(url: string, ca: string, token: string): AdminClient {
   const pool = new Pool(url, { connections: PARALLEL, connect: { ca } });
   const send = (method: Method, path: string, body?: unknown) =>
     pool.request({
@@ -55,7 +55,7 @@ export function adminClient(url: string, ca: string, token: string): AdminClient
 }
 
 /** Calls `work` for every item, `PARALLEL` at a time. Stops at the first failure. */
-export async function inParallel<Item>(
+export async function forEachParallel<Item>(
   items: readonly Item[],
   work: (item: Item) => Promise<unknown>,
 ): Promise<void> {

@@ -20,7 +20,7 @@ const live = new Set<Namespace>();
  * Makes a network namespace, or links one that exists. Both are named after this process, and
  * removed when it exits. If the process is killed, the next one removes them.
  */
-export function makeNamespace(existing?: string): Namespace {
+export function createNamespace(existing?: string): Namespace {
   removeOrphans();
   const { index, name } = claimIndex(existing);
   // 198.18.0.0/15 is reserved for tests of network devices (RFC 2544), so no real network uses it.

@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { runAsync } from "../commands.ts";
 import { type Daemon, inNamespace, startDaemon } from "../daemon.ts";
 import { until } from "../waiting.ts";
-import { type AdminClient, adminClient } from "./admin-client.ts";
-import { makeNamespace, type Namespace } from "./cabled-netns.ts";
+import { type AdminClient, createAdminClient } from "./admin-client.ts";
+import { createNamespace, type Namespace } from "./cabled-netns.ts";
 import {
   type Certificate,
   makeAuthority,
@@ -105,12 +105,12 @@ export async function startControlPlane(
   const bin = await programs();
   const workdir = options.workdir ?? mkdtempSync(join(tmpdir(), "sluice-cluster-"));
   mkdirSync(workdir, { recursive: true });
-  const netns = makeNamespace(options.netns);
+  const netns = createNamespace(options.netns);
   const site = { bin, workdir, netns };
   const files = await writeCredentials(site);
   const { kubeconfigs } = files;
   const ca = files.authority.certificate;
-  const api = adminClient(urlOf(site), readFileSync(ca, "utf8"), ADMIN_TOKEN);
+  const api = createAdminClient(urlOf(site), readFileSync(ca, "utf8"), ADMIN_TOKEN);
   let etcd = startEtcd(site);
   let apiserver = startApiserver(site, files);
   const plane: ControlPlane = {

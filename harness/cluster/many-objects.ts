@@ -1,6 +1,6 @@
 /** Creates many Services and EndpointSlices at once, as an API server stores them. */
 import type { V1EndpointSlice, V1Service } from "@kubernetes/client-node";
-import { type AdminClient, inParallel } from "./admin-client.ts";
+import { type AdminClient, forEachParallel } from "./admin-client.ts";
 import type { ControlPlane } from "./control-plane.ts";
 
 export const NAMESPACE = "default";
@@ -86,7 +86,7 @@ export async function createObjects(
   endpoints: number,
 ): Promise<void> {
   const numbers = Array.from({ length: to - from }, (_, position) => from + position);
-  await inParallel(numbers, async (index) => {
+  await forEachParallel(numbers, async (index) => {
     await api.request("POST", SERVICES, makeService(index));
     await api.request("POST", `${SLICES}${CONTROLLER}`, makeSlice(index, endpoints));
   });

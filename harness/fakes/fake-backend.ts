@@ -2,7 +2,7 @@
  * Emulates the kernel's dataplane in memory. A transaction is applied completely or not at all. It
  * is refused if it adds an existing element with another value, or deletes a missing one.
  */
-import type { Adoption, Backend, OwnerLookup, Receipt } from "../../src/backend/backend.ts";
+import type { Adoption, ApplyResult, Backend, OwnerLookup } from "../../src/backend/backend.ts";
 import type { Capabilities } from "../../src/backend/capabilities.ts";
 import type { Drift, ForeignChange } from "../../src/backend/drift.ts";
 import { SluiceError } from "../../src/base/errors.ts";
@@ -123,7 +123,7 @@ export class FakeBackend implements Backend {
     });
   }
 
-  apply(operations: OperationList, owners: OwnerLookup): Receipt | Promise<Receipt> {
+  apply(operations: OperationList, owners: OwnerLookup): ApplyResult | Promise<ApplyResult> {
     const done = this.#take(operations, owners);
     if (this.gate === undefined) return done();
     this.waiting = true;
@@ -134,7 +134,7 @@ export class FakeBackend implements Backend {
   }
 
   /** Reads the operations, which is allowed only now. The result applies them to the kernel. */
-  #take(operations: OperationList, { serviceOf }: OwnerLookup): () => Receipt {
+  #take(operations: OperationList, { serviceOf }: OwnerLookup): () => ApplyResult {
     if (this.transient !== undefined) {
       const error = this.transient;
       return () => ({ ok: false, error, transient: true });

@@ -53,7 +53,7 @@ export class FakeClock implements Clock {
 }
 
 /** A clock with a `soon` of one turn of the real event loop, so that real I/O can proceed. */
-export class TurningClock extends FakeClock {
+export class RealLoopClock extends FakeClock {
   override soon(run: () => void): void {
     setImmediate(run);
   }

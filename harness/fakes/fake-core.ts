@@ -6,8 +6,8 @@ import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../../src/core/core.ts";
 import { metadataOf } from "../../src/source/object-fields.ts";
-import type { EncodeEvent, Ingest } from "../../src/source/watch-frames.ts";
-import { type ApplyEvent, JsonWatch } from "../../src/watch/json-body.ts";
+import type { EncodeEvent, ObjectStore } from "../../src/source/watch-frames.ts";
+import { JsonWatch, type OnWatchEvent } from "../../src/watch/json-body.ts";
 import { event } from "./watch-lines.ts";
 
 /**
@@ -27,7 +27,7 @@ export const encode: EncodeEvent = (_kind, type, content) => {
 };
 
 /** Keeps objects by kind and `namespace/name`. */
-export class FakeCore implements Ingest {
+export class FakeCore implements ObjectStore {
   readonly objects = new Map<string, JsonObject>();
   /** Every event and call in order: `ADDED Service default/web@3`. */
   readonly log: string[] = [];
@@ -38,7 +38,7 @@ export class FakeCore implements Ingest {
 
   openStream(kind: ObjectKind, format: "list" | "watch"): ObjectStream {
     this.openStreams += 1;
-    const apply: ApplyEvent = (type, content) => {
+    const apply: OnWatchEvent = (type, content) => {
       if (this.broken !== undefined) throw this.broken;
       const { namespace, name, resourceVersion } = metadataOf(content);
       const key = `${kind} ${namespace}/${name}`;
@@ -78,7 +78,7 @@ class FakeStream implements ObjectStream {
   #memory = new Uint8Array();
   #closed = false;
 
-  constructor(apply: ApplyEvent, format: "list" | "watch", onClose: () => void) {
+  constructor(apply: OnWatchEvent, format: "list" | "watch", onClose: () => void) {
     this.#watch = new JsonWatch(apply, () => {});
     this.#format = format;
     this.#onClose = onClose;

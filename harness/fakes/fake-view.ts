@@ -1,11 +1,11 @@
 /** Provides a view for tests: all healthy, one Service, one problem. Tests can replace any part. */
-import type { ReadOnlyView } from "../../src/observe/view.ts";
-import { resolve } from "../resolve-config.ts";
+import type { ProxyView } from "../../src/observe/view.ts";
+import { resolveArgs } from "../resolve-config.ts";
 
 export const NOW = Date.UTC(2026, 10, 24, 11, 40, 0);
-const { config } = await resolve(["--cluster-cidr=10.0.0.0/8"]);
+const { config } = await resolveArgs(["--cluster-cidr=10.0.0.0/8"]);
 
-export function viewWith(parts: Partial<ReadOnlyView> = {}): ReadOnlyView {
+export function viewWith(parts: Partial<ProxyView> = {}): ProxyView {
   return {
     version: "0.2.0",
     startedAt: NOW - 60_000,

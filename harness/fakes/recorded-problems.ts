@@ -25,6 +25,6 @@ export class RecordedProblems {
   };
 }
 
-export function begunIn(events: readonly ProblemEvent[]): Problem[] {
+export function begunProblems(events: readonly ProblemEvent[]): Problem[] {
   return events.flatMap((event) => ("begin" in event ? [event.begin] : []));
 }

@@ -6,7 +6,7 @@ import type { Reply } from "./switchboard/switchboard-client.ts";
 import type { ConnectOptions, World } from "./world.ts";
 
 /** Timeout of every test and hook of the calling file. Some tests fail only by a timeout. */
-export function takeTime(): void {
+export function useLongTimeout(): void {
   setDefaultTimeout(60_000);
 }
 
@@ -63,7 +63,7 @@ let trials = FIRST_SOURCE_PORT;
  * The outcome of a connection that may precede its rules. It then leaves an untranslated flow, so
  * its source port must be one that no other client gets by chance.
  */
-export function trial(world: World, target: Target): Promise<string> {
+export function connectOnce(world: World, target: Target): Promise<string> {
   trials += 1;
   return outcome(world, target, { timeoutMs: TRIAL_PATIENCE_MS, sourcePort: trials });
 }
@@ -75,7 +75,7 @@ export function nameOf(reply: Reply, withPort = false): string {
 }
 
 /** Uses held connections once more, ends them, and returns their outcomes. */
-export async function hangUp(world: World, open: readonly Reply[]): Promise<string[]> {
+export async function finishHeld(world: World, open: readonly Reply[]): Promise<string[]> {
   const outcomes: string[] = [];
   for (const { handle = -1 } of open) {
     outcomes.push((await world.switchboard.ask(handle)).outcome);

@@ -1,11 +1,11 @@
 /** Opens connections continuously while a test changes the rules. */
 
-import { untilEqual } from "../waiting.ts";
+import { pollUntil } from "../waiting.ts";
 import { connect, type Target } from "./connections.ts";
 import type { Transport } from "./switchboard/switchboard-client.ts";
 import type { World } from "./world.ts";
 
-export interface Call extends Target {
+export interface ConnectTarget extends Target {
   readonly transport?: Transport;
 }
 
@@ -14,13 +14,13 @@ const SOME_FOR_EACH = 50;
 
 export interface Traffic {
   /** Waits for some more connections to every target. */
-  more(): Promise<void>;
+  waitForMore(): Promise<void>;
   /** Stops, and returns the failed connections. */
   stop(): Promise<string[]>;
 }
 
 /** Opens connections to every target, one after the other. */
-export function keepConnecting(world: World, calls: readonly Call[]): Traffic {
+export function keepConnecting(world: World, calls: readonly ConnectTarget[]): Traffic {
   let running = true;
   const done = calls.map(() => 0);
   const failed: string[] = [];
@@ -35,9 +35,9 @@ export function keepConnecting(world: World, calls: readonly Call[]): Traffic {
     }
   });
   return {
-    async more() {
+    async waitForMore() {
       const before = [...done];
-      await untilEqual(
+      await pollUntil(
         async () => done,
         (now) => now.every((each, index) => each >= (before[index] ?? 0) + SOME_FOR_EACH),
       );

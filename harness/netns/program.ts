@@ -41,7 +41,7 @@ export interface ProgramOptions {
   readonly tools?: FakeToolOptions;
 }
 
-export class Program {
+export class SluiceProcess {
   readonly manifests: string;
   readonly logFile: string;
   readonly backend: Backend;

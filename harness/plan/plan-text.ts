@@ -1,6 +1,6 @@
 /** Builds Services, endpoints and nodes from short texts, and prints their plan as text. */
 import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE } from "../../asm/layout/choice.ts";
-import type { Choice, EndpointSpan } from "../../src/model/choice.ts";
+import type { EndpointSelection, EndpointSpan } from "../../src/model/choice.ts";
 import { OWNER_NODE } from "../../src/model/owner.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import {
@@ -17,13 +17,13 @@ import { FrontendClaims } from "../../src/state/claims.ts";
 import { expandService } from "../../src/state/frontends.ts";
 import { printDesired } from "./print-elements.ts";
 
-export function ip(text: string): Address {
+export function parseIp(text: string): Address {
   const address = parseAddress(text);
   if (address === undefined) throw new Error(`no address: ${text}`);
   return address;
 }
 
-export function cidr(text: string): Cidr {
+export function parseRange(text: string): Cidr {
   const range = parseCidr(text);
   if (range === undefined) throw new Error(`no range: ${text}`);
   return range;
@@ -48,7 +48,7 @@ export interface ServiceText {
   readonly healthCheckNodePort?: number;
 }
 
-export function service(text: ServiceText): Service {
+export function buildService(text: ServiceText): Service {
   const [namespace, name] = (text.name ?? "default/web").split("/");
   return {
     id: (text.id ?? 1) as ServiceId,
@@ -65,10 +65,10 @@ export function service(text: ServiceText): Service {
         nodePort: Number(nodePort ?? 0),
       };
     }),
-    clusterIPs: (text.clusterIPs ?? ["10.96.0.1"]).map(ip),
-    externalIPs: (text.externalIPs ?? []).map(ip),
-    vips: (text.vips ?? []).map(ip),
-    sourceRanges: (text.sourceRanges ?? []).map(cidr),
+    clusterIPs: (text.clusterIPs ?? ["10.96.0.1"]).map(parseIp),
+    externalIPs: (text.externalIPs ?? []).map(parseIp),
+    vips: (text.vips ?? []).map(parseIp),
+    sourceRanges: (text.sourceRanges ?? []).map(parseRange),
     externalLocal: text.eTP === "Local",
     internalLocal: text.iTP === "Local",
     affinitySeconds: text.affinity ?? 0,
@@ -109,7 +109,7 @@ export class Memory {
   }
 
   /** A Choice for every port and family of the Service: the endpoints of that family. */
-  choices(of: Service, text: ChoiceText | readonly ChoiceText[]): Choice[] {
+  choices(of: Service, text: ChoiceText | readonly ChoiceText[]): EndpointSelection[] {
     return of.ports.flatMap((_, portIndex) =>
       of.clusterIPs.map(({ family }) => {
         const one = (Array.isArray(text) ? text[portIndex] : text) as ChoiceText;
@@ -126,7 +126,7 @@ export class Memory {
 
 function endpoint(text: string): { address: Address; port: number } {
   const colon = text.lastIndexOf(":");
-  const address = ip(text.slice(0, colon).replace(/^\[|\]$/g, ""));
+  const address = parseIp(text.slice(0, colon).replace(/^\[|\]$/g, ""));
   return { address, port: Number(text.slice(colon + 1)) };
 }
 
@@ -138,15 +138,15 @@ export interface NodeText {
   readonly opensHealthCheckPorts?: boolean;
 }
 
-export function context(claims: FrontendClaims, node: NodeText = {}): PlanContext {
-  const addresses = (list: readonly string[] = []) => list.map(ip);
+export function buildContext(claims: FrontendClaims, node: NodeText = {}): PlanContext {
+  const addresses = (list: readonly string[] = []) => list.map(parseIp);
   const local = addresses(node.localEndpoints);
   const bytesOf = (family: Family) =>
     local.filter((address) => address.family === family).map((address) => address.bytes);
   return {
     primary: Object.fromEntries(addresses(node.primary).map((one) => [one.family, one])),
     claims,
-    serviceCidrs: (node.serviceCidrs ?? []).map(cidr),
+    serviceCidrs: (node.serviceCidrs ?? []).map(parseRange),
     nodePortAddresses: addresses(node.nodePortAddresses),
     localEndpoints: { 4: bytesOf(4), 6: bytesOf(6) },
     opensHealthCheckPorts: node.opensHealthCheckPorts ?? false,
@@ -177,7 +177,7 @@ export function planText(
 ): string[] {
   const memory = new Memory();
   const claims = claimsOf(services.map((entry) => entry.service));
-  const plan = context(claims, node);
+  const plan = buildContext(claims, node);
   const writer = plainWriter();
   planNode(plan, writer);
   for (const entry of services) {

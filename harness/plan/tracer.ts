@@ -2,8 +2,8 @@
  * Traces a packet through a plan. It applies the rules of the constant ruleset, in the kernel's
  * order, to the printed elements. It is small enough to compare with the ruleset by eye.
  */
-import { contains } from "../../src/net/cidr.ts";
-import { cidr, ip } from "./plan-text.ts";
+import { cidrContains } from "../../src/net/cidr.ts";
+import { parseIp, parseRange } from "./plan-text.ts";
 
 /** The first packet of a connection. */
 export interface Packet {
@@ -36,7 +36,8 @@ export function trace(
   if (elements.has("guarded", frontend) && !elements.allows(frontend, packet.from)) return "drop";
 
   const isNode = dataplane.nodeAddresses.includes(packet.from);
-  const isPod = dataplane.pods !== undefined && contains(cidr(dataplane.pods), ip(packet.from));
+  const isPod =
+    dataplane.pods !== undefined && cidrContains(parseRange(dataplane.pods), parseIp(packet.from));
   const chosen = services(elements, dataplane, packet, isNode, isPod);
   if (chosen === "accept" || chosen === undefined)
     return filter(elements, dataplane, packet, isNode);
@@ -129,7 +130,9 @@ class Elements {
   inRange(table: string, address: string, before = ""): boolean {
     const start = `${table}${this.#family} ${before}`;
     return [...this.#values.keys()].some(
-      (left) => left.startsWith(start) && contains(cidr(left.slice(start.length)), ip(address)),
+      (left) =>
+        left.startsWith(start) &&
+        cidrContains(parseRange(left.slice(start.length)), parseIp(address)),
     );
   }
 }

@@ -14,7 +14,7 @@ import {
   NLMSG_TYPE,
 } from "../../src/netlink/constants.ts";
 import { type DatagramListener, REOPEN_MS, subscribe } from "../../src/netlink/event-socket.ts";
-import { align } from "../../src/netlink/message.ts";
+import { alignTo4 } from "../../src/netlink/message.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
 import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
 import { type ReadElement, readElements } from "../../src/nftables/read/read-elements.ts";
@@ -24,11 +24,11 @@ import { DISPATCHES, dispatchMap } from "../../src/nftables/wire/object-names.ts
 import { SET_IDS } from "../../src/nftables/wire/sets.ts";
 import type { RepairReport } from "../../src/sync/repair-timing.ts";
 import { pipe, run } from "../commands.ts";
-import { TurningClock } from "../fakes/fake-clock.ts";
+import { RealLoopClock } from "../fakes/fake-clock.ts";
 import { printElement } from "../plan/print-elements.ts";
 import { type SyncWorld, service, slice, worldOf } from "./sync-world.ts";
 
-export const OPTIONS: SkeletonOptions = {
+export const SKELETON_OPTIONS: SkeletonOptions = {
   masqueradeBit: 14,
   masqueradeAll: false,
   dropInvalid: false,
@@ -62,8 +62,8 @@ export function driftedWorld(
 ): DriftedWorld {
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   if (maxBytes !== undefined) Object.defineProperty(socket, "maxBytes", { value: maxBytes });
-  const clock = new TurningClock();
-  const backend = createNftablesBackend({ ...OPTIONS, ...options }, socket, clock);
+  const clock = new RealLoopClock();
+  const backend = createNftablesBackend({ ...SKELETON_OPTIONS, ...options }, socket, clock);
   const world = worldOf(backend, () => {}, clock);
   const noticed: ForeignChange[] = [];
   let wake = () => {};
@@ -131,7 +131,7 @@ function transactions(own: number) {
         about = false;
         marked = false;
       }
-      at += align(length);
+      at += alignTo4(length);
     }
   };
   const groups = [NFNLGRP_NFTABLES];

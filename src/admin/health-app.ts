@@ -4,17 +4,14 @@
  * reports only the proxy.
  */
 import type { Hono } from "hono";
-import type { ReadOnlyView } from "../observe/view.ts";
+import type { ProxyView } from "../observe/view.ts";
 import { createApp } from "./http-app.ts";
 
 /**
  * The paths of the health server without the slash, as in the label values of kube-proxy's metrics.
  */
 export type HealthProbe = "healthz" | "livez";
-type HealthView = Pick<
-  ReadOnlyView,
-  "now" | "health" | "node" | "sources" | "unserved" | "notices"
->;
+type HealthView = Pick<ProxyView, "now" | "health" | "node" | "sources" | "unserved" | "notices">;
 
 /**
  * Creates the app of healthzBindAddress (pkg/proxy/healthcheck/proxy_health.go). Both paths answer

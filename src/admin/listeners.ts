@@ -1,7 +1,7 @@
 /** Keeps one server per configured address, and follows changes of the configuration. */
 import type { Config } from "../config/config.ts";
 import { parseListenAddress } from "../net/address.ts";
-import { type HttpListener, type ListenOptions, listen } from "./serve.ts";
+import { type HttpListener, type ListenOptions, listenWithRetry } from "./serve.ts";
 
 /** The servers that have a configured address. */
 export type ServerName = "health" | "metrics" | "admin";
@@ -80,7 +80,7 @@ export class Listeners {
       const address = serverAddress(config, name);
       const where = parseListenAddress(address);
       if (where === undefined || this.#open.has(name)) continue;
-      const listener = listen({
+      const listener = listenWithRetry({
         ...where,
         name,
         field: FIELDS[name],

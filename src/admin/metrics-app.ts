@@ -3,8 +3,8 @@
  * paths, unless they have a separate address.
  */
 import type { Context, Hono, MiddlewareHandler } from "hono";
-import type { Slis } from "../observe/component-metrics.ts";
-import type { ReadOnlyView } from "../observe/view.ts";
+import type { SliMetrics } from "../observe/component-metrics.ts";
+import type { ProxyView } from "../observe/view.ts";
 import { addDebugRoutes, DEBUG_ROUTES } from "./debug-routes.ts";
 import { createApp } from "./http-app.ts";
 import { separateAdminAddress } from "./listeners.ts";
@@ -23,8 +23,8 @@ const ROUTES = [
 ];
 
 export interface MetricsAppOptions {
-  readonly view: ReadOnlyView;
-  readonly slis: Slis;
+  readonly view: ProxyView;
+  readonly slis: SliMetrics;
   /** Returns the text of /metrics/slis. */
   readonly exposeSlis: () => Promise<{ readonly contentType: string; readonly body: string }>;
   /** Handles PUT /debug/flags/v: sets the level of -v until the configuration changes. */
@@ -80,7 +80,7 @@ export function createMetricsApp(options: MetricsAppOptions): Hono {
 }
 
 /** Creates the app of adminBindAddress, which serves only our own paths. */
-export function createAdminApp(view: ReadOnlyView, onError: (error: unknown) => void): Hono {
+export function createAdminApp(view: ProxyView, onError: (error: unknown) => void): Hono {
   const app = createApp(() => SLUICE_ROUTES, onError);
   addSluiceApi(app, view);
   return app;
@@ -97,7 +97,7 @@ function onlyIf(isEnabled: () => boolean): MiddlewareHandler {
 
 function sendExposition(
   context: Context,
-  view: ReadOnlyView,
+  view: ProxyView,
   text: { readonly contentType: string; readonly body: string },
 ): Response {
   return context.body(text.body, 200, {
@@ -108,7 +108,7 @@ function sendExposition(
 }
 
 /** Answers like apiserver's healthz handler. The only check is ping, which never fails. */
-function ping(context: Context, slis: Slis): Response {
+function ping(context: Context, slis: SliMetrics): Response {
   const excluded = new Set(context.req.queries("exclude") ?? []);
   const excluding = excluded.delete("ping");
   if (!excluding) slis.succeeded("ping", "healthz");

@@ -40,7 +40,7 @@ export interface HttpListener {
 }
 
 /** Listens now or later. Never throws. */
-export function listen(options: ListenOptions): HttpListener {
+export function listenWithRetry(options: ListenOptions): HttpListener {
   const { name, hostname, clock } = options;
   const log = options.log.from("serve.ts");
   const about = {

@@ -2,7 +2,7 @@
 
 import type { Hono } from "hono";
 import { roundMs } from "../base/clock.ts";
-import type { ReadOnlyView } from "../observe/view.ts";
+import type { ProxyView } from "../observe/view.ts";
 import { readOnly } from "./http-app.ts";
 
 export const SLUICE_ROUTES = [
@@ -12,7 +12,7 @@ export const SLUICE_ROUTES = [
 ];
 
 /** Adds the routes. Times are RFC 3339, or null if there is none yet. */
-export function addSluiceApi(app: Hono, view: ReadOnlyView): void {
+export function addSluiceApi(app: Hono, view: ProxyView): void {
   app.use("/sluice/*", readOnly);
 
   app.get("/sluice/v1/state", (context) => context.json(stateOf(view)));
@@ -27,7 +27,7 @@ export function addSluiceApi(app: Hono, view: ReadOnlyView): void {
   });
 }
 
-function stateOf(view: ReadOnlyView) {
+function stateOf(view: ProxyView) {
   const { healthy, lastUpdated, queuedSince } = view.health();
   const last = view.lastSync();
   return {

@@ -11,7 +11,7 @@ import type { Config } from "../config/config.ts";
 import { expose } from "../observe/exposition.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { HealthCheck, ServiceHealth } from "../observe/service-health.ts";
-import type { ReadOnlyView } from "../observe/view.ts";
+import type { ProxyView } from "../observe/view.ts";
 import type { ReportProblems } from "../problems/problem.ts";
 import { createHealthApp } from "./health-app.ts";
 import { HealthCheckNodePorts } from "./health-check-node-ports.ts";
@@ -20,7 +20,7 @@ import { createAdminApp, createMetricsApp } from "./metrics-app.ts";
 
 export interface AdminOptions {
   /** Its configuration is read at each request, and must be the new one when `update` is called. */
-  readonly view: ReadOnlyView;
+  readonly view: ProxyView;
   readonly metrics: Metrics;
   readonly serviceHealth: ServiceHealth;
   /** Returns the addresses for healthCheckNodePorts. */

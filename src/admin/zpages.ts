@@ -5,10 +5,10 @@
  */
 import type { Context } from "hono";
 import { EMULATED_VERSION } from "../observe/build-info.ts";
-import type { ReadOnlyView } from "../observe/view.ts";
+import type { ProxyView } from "../observe/view.ts";
 
 /** One answer in both forms. `fields` are added to the object next to its kind and name. */
-export interface Page {
+export interface ZPage {
   readonly text: string;
   readonly fields: { readonly [field: string]: unknown };
 }
@@ -18,7 +18,7 @@ const VERSIONS: ReadonlySet<string> = new Set(["v1alpha1", "v1beta1"]);
 const STRUCTURED: ReadonlySet<string> = new Set(["application/json", "application/yaml"]);
 
 /** Builds /flagz: the command-line flags, sorted. */
-export function flagzPage(flags: { readonly [name: string]: string }): Page {
+export function flagzPage(flags: { readonly [name: string]: string }): ZPage {
   const sorted = Object.entries(flags).sort(([a], [b]) => (a < b ? -1 : 1));
   const lines = sorted.map(([name, value]) => `${name}:${value}\n`);
   return { text: lines.join(""), fields: { flags: Object.fromEntries(sorted) } };
@@ -29,9 +29,9 @@ export function flagzPage(flags: { readonly [name: string]: string }): Page {
  * kube-proxy's version as the emulated version.
  */
 export function statuszPage(
-  view: Pick<ReadOnlyView, "startedAt" | "now" | "version">,
+  view: Pick<ProxyView, "startedAt" | "now" | "version">,
   routes: readonly string[],
-): Page {
+): ZPage {
   const startTime = `${new Date(view.startedAt).toISOString().slice(0, 19)}Z`;
   const uptimeSeconds = Math.max(0, Math.floor((view.now() - view.startedAt) / 1000));
   const paths = [...new Set(routes.map((route) => `/${route.split("/")[1]}`))].sort();
@@ -57,7 +57,7 @@ Paths: ${paths.join(" ")}
 }
 
 /** Returns the page in a form that the client accepts, or 406 with a Kubernetes Status. */
-export function respondNegotiated(context: Context, kind: Kind, page: Page): Response {
+export function respondNegotiated(context: Context, kind: Kind, page: ZPage): Response {
   const accepted = acceptedType(context.req.header("Accept") ?? "", kind);
   const lower = kind.toLowerCase();
   if (accepted === "text") return context.text(header(lower) + page.text);

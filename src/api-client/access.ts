@@ -46,7 +46,7 @@ export function serverUrl(text: string, tls: boolean): string {
  * Does the same for the flag --master.
  * @throws SluiceError CONFIG_INVALID if it is not a URL
  */
-export function masterUrl(master: string, tls: boolean): string {
+export function parseMasterUrl(master: string, tls: boolean): string {
   const url = serverUrl(master, tls);
   if (URL.canParse(url)) return url;
   throw new SluiceError(

@@ -3,7 +3,7 @@
  * for the identity before each request, which reads them again.
  */
 import { readFile } from "node:fs/promises";
-import { causeOf, SluiceError } from "../base/errors.ts";
+import { describeCause, SluiceError } from "../base/errors.ts";
 
 /** Creates the error for an unusable field of a kubeconfig. It never contains a secret. */
 export function kubeconfigError(file: string, field: string, rule: string, cause?: unknown) {
@@ -16,7 +16,7 @@ export function kubeconfigError(file: string, field: string, rule: string, cause
  */
 export function fileError(verb: "read" | "parse", file: string, use: string, thrown: unknown) {
   // The parser of YAML adds the lines at fault after the first line.
-  const cause = causeOf(thrown).replace(/:?\n.*$/s, "");
+  const cause = describeCause(thrown).replace(/:?\n.*$/s, "");
   const message = `${verb} ${useOf(file, use)}: ${cause}`;
   return new SluiceError("KUBECONFIG_INVALID", message, file, { cause: thrown });
 }
@@ -43,7 +43,7 @@ export async function readCredential(file: string, use: string): Promise<string>
 /** @throws SluiceError KUBECONFIG_INVALID if it is unreadable or not PEM with this label. */
 export async function readPem(file: string, use: string, label: string): Promise<string> {
   const text = await readFileText(file, use);
-  const fault = pemFault(text, label);
+  const fault = checkPem(text, label);
   if (fault !== undefined) throw contentError(file, use, fault);
   return text;
 }
@@ -52,7 +52,7 @@ export async function readPem(file: string, use: string, label: string): Promise
  * Returns undefined if the text has a PEM block with a label that ends in `label` (there are
  * several kinds of keys).
  */
-export function pemFault(text: string, label: string): string | undefined {
+export function checkPem(text: string, label: string): string | undefined {
   if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(text)) return undefined;
   return `invalid PEM: must contain a ${label} block`;
 }

@@ -1,8 +1,8 @@
 /** Reads untyped configuration field by field; every error names its field. */
-import { isObject, type JsonObject } from "../base/json.ts";
+import { isJsonObject, type JsonObject } from "../base/json.ts";
 import { kubeconfigError } from "./credentials.ts";
 
-export class Fields {
+export class KubeconfigFields {
   readonly #file: string;
   readonly #path: string;
   readonly #values: JsonObject;
@@ -11,7 +11,7 @@ export class Fields {
   constructor(file: string, path: string, value: unknown) {
     this.#file = file;
     this.#path = path;
-    if (!isObject(value)) {
+    if (!isJsonObject(value)) {
       throw kubeconfigError(
         file,
         path === "" ? "content" : path,
@@ -64,17 +64,17 @@ export class Fields {
     throw this.error(field, wrongKind(value, "must be true or false"));
   }
 
-  object(field: string): Fields {
-    return new Fields(this.#file, this.path(field), this.#values[field]);
+  object(field: string): KubeconfigFields {
+    return new KubeconfigFields(this.#file, this.path(field), this.#values[field]);
   }
 
-  list(field: string): Fields[] {
+  list(field: string): KubeconfigFields[] {
     const value = this.#values[field] ?? [];
     if (!Array.isArray(value)) {
       throw this.error(field, wrongKind(value, "must be a list"));
     }
     return value.map(
-      (entry, index) => new Fields(this.#file, this.path(`${field}[${index}]`), entry),
+      (entry, index) => new KubeconfigFields(this.#file, this.path(`${field}[${index}]`), entry),
     );
   }
 }

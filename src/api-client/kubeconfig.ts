@@ -4,13 +4,13 @@ import { dirname, isAbsolute, join } from "node:path";
 import {
   type ClusterAccess,
   type Identity,
-  masterUrl,
+  parseMasterUrl,
   serverUrl,
   type TlsMaterial,
 } from "./access.ts";
-import { fileError, kubeconfigError, pemFault, readCredential, readPem } from "./credentials.ts";
-import { Fields } from "./kubeconfig-fields.ts";
-import { pluginLogin } from "./login-plugins.ts";
+import { checkPem, fileError, kubeconfigError, readCredential, readPem } from "./credentials.ts";
+import { KubeconfigFields } from "./kubeconfig-fields.ts";
+import { pluginAuth } from "./login-plugins.ts";
 
 /**
  * @param master overrides the cluster's server unless it is "".
@@ -18,7 +18,7 @@ import { pluginLogin } from "./login-plugins.ts";
  *   `master`.
  */
 export async function readKubeconfig(path: string, master: string): Promise<ClusterAccess> {
-  const root = new Fields(path, "", await parse(path));
+  const root = new KubeconfigFields(path, "", await parse(path));
   const context = currentContext(root);
   const cluster = findNamed(root, "clusters", context.text("cluster"), "cluster");
   const userName = context.text("user");
@@ -38,13 +38,13 @@ export async function readKubeconfig(path: string, master: string): Promise<Clus
   const server =
     master === ""
       ? serverUrl(cluster.required("server", "must be a URL"), secure)
-      : masterUrl(master, secure);
+      : parseMasterUrl(master, secure);
   if (!URL.canParse(server)) {
     throw cluster.error("server", `invalid value ${JSON.stringify(server)}: must be a URL`);
   }
   const plugin =
     user !== undefined && (user.has("exec") || user.has("auth-provider"))
-      ? pluginLogin(path, user)
+      ? pluginAuth(path, user)
       : undefined;
   return {
     server,
@@ -79,13 +79,18 @@ async function parse(path: string): Promise<unknown> {
   }
 }
 
-function currentContext(root: Fields): Fields {
+function currentContext(root: KubeconfigFields): KubeconfigFields {
   const name = root.text("current-context");
   if (name !== "") return findNamed(root, "contexts", name, "context");
   throw root.error("current-context", "required value: must name a context");
 }
 
-function findNamed(root: Fields, list: string, name: string, content: string): Fields {
+function findNamed(
+  root: KubeconfigFields,
+  list: string,
+  name: string,
+  content: string,
+): KubeconfigFields {
   const found = root.list(list).find((entry) => entry.text("name") === name);
   if (found !== undefined) return found.object(content);
   throw root.error(list, `no entry is named ${JSON.stringify(name)}`);
@@ -94,8 +99,8 @@ function findNamed(root: Fields, list: string, name: string, content: string): F
 /** Checks inline data now. Returns a function that reads the files on each call. */
 function tlsReader(
   path: string,
-  cluster: Fields,
-  user: Fields | undefined,
+  cluster: KubeconfigFields,
+  user: KubeconfigFields | undefined,
 ): () => Promise<TlsMaterial> {
   const insecure = cluster.flag("insecure-skip-tls-verify");
   const serverName = cluster.text("tls-server-name");
@@ -127,7 +132,7 @@ function tlsReader(
 /** As in client-go, `FIELD-data` in base64 takes precedence over the file named by `FIELD`. */
 function pem(
   path: string,
-  fields: Fields,
+  fields: KubeconfigFields,
   field: string,
   label: string,
 ): (() => Promise<string>) | undefined {
@@ -135,7 +140,7 @@ function pem(
   if (data !== "") {
     const where = fields.path(`${field}-data`);
     const text = Buffer.from(data, "base64").toString("utf8");
-    const fault = pemFault(text, label);
+    const fault = checkPem(text, label);
     if (fault !== undefined) throw kubeconfigError(path, where, fault);
     return async () => text;
   }
@@ -145,7 +150,7 @@ function pem(
 }
 
 /** As in client-go, tokenFile takes precedence over token. */
-async function authorization(path: string, user: Fields): Promise<string> {
+async function authorization(path: string, user: KubeconfigFields): Promise<string> {
   const file = user.text("tokenFile");
   if (file !== "") {
     return `Bearer ${await readCredential(resolveBeside(path, file), `${user.path("tokenFile")} of ${path}`)}`;

@@ -3,16 +3,16 @@
  * loaded only for them.
  */
 import type { KubeConfig } from "@kubernetes/client-node";
-import { causeOf } from "../base/errors.ts";
+import { describeCause } from "../base/errors.ts";
 import { kubeconfigError } from "./credentials.ts";
-import type { Fields } from "./kubeconfig-fields.ts";
+import type { KubeconfigFields } from "./kubeconfig-fields.ts";
 
 interface Login {
   readonly authorization: string;
   readonly tls: { readonly cert?: string; readonly key?: string };
 }
 
-export interface PluginLogin {
+export interface PluginAuth {
   /** Runs the plugin, or returns its last result while that is still valid. */
   login(): Promise<Login>;
   /** The server refused the login: runs the plugin again next time. */
@@ -20,7 +20,7 @@ export interface PluginLogin {
 }
 
 /** @param user the user with an exec or auth-provider section in the kubeconfig at `path`. */
-export function pluginLogin(path: string, user: Fields): PluginLogin {
+export function pluginAuth(path: string, user: KubeconfigFields): PluginAuth {
   const field = user.path(user.has("exec") ? "exec" : "auth-provider");
   let config: KubeConfig | undefined;
   return {
@@ -35,7 +35,7 @@ export function pluginLogin(path: string, user: Fields): PluginLogin {
           tls: { ...text("cert", options.cert), ...text("key", options.key) },
         };
       } catch (thrown) {
-        throw kubeconfigError(path, field, `login plugin failed: ${causeOf(thrown)}`, thrown);
+        throw kubeconfigError(path, field, `login plugin failed: ${describeCause(thrown)}`, thrown);
       }
     },
     discard() {

@@ -1,6 +1,6 @@
 /** Chooses how to reach the API server. */
 import { SluiceError } from "../base/errors.ts";
-import { type ClusterAccess, masterUrl } from "./access.ts";
+import { type ClusterAccess, parseMasterUrl } from "./access.ts";
 import { readCredential, readPem } from "./credentials.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 
@@ -29,7 +29,7 @@ export async function openAccess(options: AccessOptions): Promise<ClusterAccess>
 
 function anonymousAccess(master: string): ClusterAccess {
   return {
-    server: masterUrl(master, false),
+    server: parseMasterUrl(master, false),
     identity: async () => ({ authorization: "", tls: { insecure: false } }),
     credentialsRefused() {},
   };

@@ -5,7 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import { isDefect, SluiceError } from "../base/errors.ts";
 import type { FeedResult } from "../core/core.ts";
-import { ErrorResponse } from "./status.ts";
+import { ErrorBodyReader } from "./status.ts";
 import type { Transport } from "./transport.ts";
 
 /** Consumes one HTTP body. */
@@ -65,7 +65,7 @@ export function sendRead(options: ReadRequestOptions): PendingRead {
     options.server,
   );
   let body: BodyReader | undefined;
-  let failure: ErrorResponse | undefined;
+  let failure: ErrorBodyReader | undefined;
   /** Exception thrown by our own code while it read the answer. */
   let ownFailure: { readonly thrown: unknown } | undefined;
   const silence = new SilenceTimer(clock, silenceMs, () => abort(silent));
@@ -92,7 +92,7 @@ export function sendRead(options: ReadRequestOptions): PendingRead {
   const abort = transport.get(options.path, options.accept, {
     onStart(code, contentType, retryAfterMs) {
       tryRead(() => {
-        if (code !== 200) failure = new ErrorResponse(code, retryAfterMs);
+        if (code !== 200) failure = new ErrorBodyReader(code, retryAfterMs);
         else body = options.open(contentType.startsWith(PROTOBUF) ? "protobuf" : "json");
       });
     },

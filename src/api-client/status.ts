@@ -53,7 +53,7 @@ export function statusError(what: string, server: string, status: Status): Sluic
 const ERROR_BODY_MAX = 65_536;
 
 /** Collects a non-2xx answer while it arrives. */
-export class ErrorResponse {
+export class ErrorBodyReader {
   readonly #code: number;
   readonly #retryAfterMs: number;
   readonly #chunks: Uint8Array[] = [];
@@ -90,7 +90,7 @@ export function statusOf(error: SluiceError): Status | undefined {
  * Reports whether the server has not reached the requested resourceVersion. The server lags behind
  * its peers, or its store went back in time. client-go checks the same text.
  */
-export function isTooLarge(status: Status): boolean {
+export function isResourceVersionTooNew(status: Status): boolean {
   return status.message.includes("Too large resource version");
 }
 

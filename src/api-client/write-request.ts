@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
-import { ErrorResponse } from "./status.ts";
+import { ErrorBodyReader } from "./status.ts";
 import type { WritableTransport, WriteRequest } from "./transport.ts";
 
 export interface WriteRequestOptions {
@@ -27,14 +27,14 @@ export interface PendingWrite {
 export function sendWrite(options: WriteRequestOptions): PendingWrite {
   const { transport, clock, what, server, timeoutMs } = options;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  let failure: ErrorResponse | undefined;
+  let failure: ErrorBodyReader | undefined;
   const cancel = clock.after(timeoutMs, () => {
     const message = `${what}: no answer from the server within ${timeoutMs / 1000} s`;
     abort(new SluiceError("API_UNREACHABLE", message, server));
   });
   const abort = transport.send(options.request, {
     onStart(code, _contentType, retryAfterMs) {
-      if (code >= 300) failure = new ErrorResponse(code, retryAfterMs);
+      if (code >= 300) failure = new ErrorBodyReader(code, retryAfterMs);
     },
     onData(chunk) {
       failure?.feed(chunk);

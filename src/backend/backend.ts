@@ -15,7 +15,7 @@ import type { AffinityCleanup, ChainReader, CounterReader, LeftoverRules } from 
 import type { SkeletonOptions } from "./skeleton-options.ts";
 
 /** The outcome of one `apply`. */
-export type Receipt =
+export type ApplyResult =
   | { readonly ok: true; readonly bytes: number; readonly kernelMs: number }
   | {
       readonly ok: false;
@@ -127,7 +127,7 @@ export interface Backend {
    * `operations` and `owners.serviceOf` may be used only until `apply` returns. While its promise
    * is pending, nothing is compared or committed.
    */
-  apply(operations: OperationList, owners: OwnerLookup): Receipt | Promise<Receipt>;
+  apply(operations: OperationList, owners: OwnerLookup): ApplyResult | Promise<ApplyResult>;
   /** Resolves when all writes have ended. Later calls of `apply` fail. */
   close(): void | Promise<void>;
 }

@@ -13,11 +13,11 @@ export type Mode = "nftables" | "iptables";
  * The form of a proxy's rules in the kernel. "iptables" are rules of iptables-nft, in tables of
  * nf_tables. "iptables-legacy" are rules in tables of x_tables.
  */
-export type RuleForm = "nftables" | "iptables" | "iptables-legacy";
+export type RuleFormat = "nftables" | "iptables" | "iptables-legacy";
 
 /** Distinguishes a backend's own rules from rules of other proxies and other modes. */
 export interface OwnRules {
-  readonly form: RuleForm;
+  readonly form: RuleFormat;
   /**
    * The chains have kube-proxy's names. A kube-proxy with the same form writes the same chains, so
    * the two must not run together. The backend replaces the contents of such chains, also if

@@ -46,7 +46,7 @@ export interface CounterReader {
    * came in between, so that the slices are complete.
    * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
    */
-  read(each: CounterSink): Promise<boolean>;
+  read(sink: CounterSink): Promise<boolean>;
   /**
    * From now on, `each` receives the counters of elements that a transaction is about to delete,
    * unless there are too many.

@@ -97,7 +97,7 @@ const FILE_ERROR = /^([A-Z][A-Z0-9]+): (.+), [a-z_]+(?: '.*)?$/;
  * Like `messageOf`, but returns `no such file or directory (ENOENT)` for an error of a system
  * call. The caller names the operation and the file.
  */
-export function causeOf(thrown: unknown): string {
+export function describeCause(thrown: unknown): string {
   const message = messageOf(thrown);
   const [, name, text] = FILE_ERROR.exec(message) ?? [];
   return name === undefined ? message : `${text} (${name})`;

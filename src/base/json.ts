@@ -9,14 +9,14 @@ export interface JsonObject {
 }
 
 /** Reports whether `value` is an object, and neither null nor a list. */
-export function isObject(value: unknown): value is JsonObject {
+export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Returns the member if it is an object, otherwise an empty object. */
 export function objectAt(value: unknown, key: string): JsonObject {
   const member = memberOf(value, key);
-  return isObject(member) ? member : {};
+  return isJsonObject(member) ? member : {};
 }
 
 /** Returns the member if it is a list, otherwise an empty list. */
@@ -32,5 +32,5 @@ export function stringAt(value: unknown, key: string): string {
 }
 
 function memberOf(value: unknown, key: string): unknown {
-  return isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined;
+  return isJsonObject(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }

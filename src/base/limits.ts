@@ -27,11 +27,11 @@ export const SYNC_COOLDOWN_SINGLE_TRANSACTION_MS_MAX = 10;
  * this many attempts. The rest waits for the next sync. Finding one owner among 10,000 takes 28
  * attempts, and each attempt may take as long as a full load.
  */
-export const ATTEMPTS_MAX = 64;
+export const BISECT_ATTEMPTS_MAX = 64;
 /**
  * At exit, Sluice waits this long for a running restore, so that its successor reads the result.
  */
-export const STOP_WRITING_MS = 10_000;
+export const STOP_TIMEOUT_MS = 10_000;
 /** Delay before the first retry of a failed sync. It doubles up to kube-proxy's syncPeriod. */
 export const SYNC_RETRY_MS = 100;
 /**
@@ -154,7 +154,7 @@ export const WATCH_HEALTHY_MS = 5000;
 /** Objects per page, if the server pages. A list from the server's cache ignores it. */
 export const LIST_PAGE = 500;
 /** Interval between requests for an optional resource that the server does not have. */
-export const ABSENT_RETRY_MS = 600_000;
+export const ABSENT_RESOURCE_RETRY_MS = 600_000;
 /**
  * The first sync waits at most this long for this node's Node object (kube-proxy's NodeManager).
  */
@@ -168,7 +168,7 @@ export const POD_CIDRS_WAIT_MS = 300_000;
  * Interval between rescans of a manifest directory or the configuration file if no change event
  * arrives.
  */
-export const MANIFESTS_RESCAN_MS = 30_000;
+export const DIRECTORY_RESCAN_MS = 30_000;
 
 /** Interval between attempts to set sysctls that could not be set. */
 export const SYSCTL_CHECK_MS = 60_000;

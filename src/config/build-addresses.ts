@@ -9,9 +9,9 @@ import {
   parseListenAddress,
   printAddressPort,
 } from "../net/address.ts";
-import { contains } from "../net/cidr.ts";
+import { cidrContains } from "../net/cidr.ts";
 import type { Config } from "./config.ts";
-import type { Settings } from "./settings.ts";
+import type { FieldReader } from "./settings.ts";
 
 const HEALTHZ_PORT = 10256;
 const METRICS_PORT = 10249;
@@ -35,8 +35,8 @@ type Addresses = Pick<
  * Returns the addresses. `healthzOff` means --healthz-port=0, the only way to disable the health
  * server.
  */
-export function addressesOf(
-  settings: Settings,
+export function resolveAddresses(
+  settings: FieldReader,
   mode: Config["mode"],
   healthzOff: boolean,
 ): Addresses {
@@ -65,7 +65,7 @@ export function addressesOf(
  * the family of bindAddress.
  */
 function listenAddress(
-  settings: Settings,
+  settings: FieldReader,
   path: "healthzBindAddress" | "metricsBindAddress",
   port: number,
   six: boolean,
@@ -80,12 +80,12 @@ function listenAddress(
   return checked(settings, path, value);
 }
 
-function adminAddress(settings: Settings): string {
+function adminAddress(settings: FieldReader): string {
   const value = settings.get("sluice.adminBindAddress");
   return value === "" ? "" : checked(settings, "sluice.adminBindAddress", value);
 }
 
-function checked(settings: Settings, path: string, value: string): string {
+function checked(settings: FieldReader, path: string, value: string): string {
   if (!parseListenAddress(value)) {
     settings.fault(path, "must be IP:port, with a port between 1 and 65535", value);
   }
@@ -93,7 +93,7 @@ function checked(settings: Settings, path: string, value: string): string {
 }
 
 function readNodePortAddresses(
-  settings: Settings,
+  settings: FieldReader,
   mode: Config["mode"],
 ): Config["nodePortAddresses"] {
   const list = settings.get("nodePortAddresses") ?? [];
@@ -127,13 +127,13 @@ function readNodePortAddresses(
  * loopback.
  */
 function localhostNodePorts(
-  settings: Settings,
+  settings: FieldReader,
   mode: Config["mode"],
   { primary, cidrs }: Config["nodePortAddresses"],
 ): boolean {
   if (mode === "nftables" || primary) return false;
   const four = cidrs.filter(({ family }) => family === 4);
-  const loopback = four.some((cidr) => isLoopback(cidr) || contains(cidr, LOOPBACK_RANGES));
+  const loopback = four.some((cidr) => isLoopback(cidr) || cidrContains(cidr, LOOPBACK_RANGES));
   return (loopback || four.length === 0) && settings.get("iptables.localhostNodePorts");
 }
 

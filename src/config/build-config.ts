@@ -4,13 +4,13 @@
  */
 
 import { type Cidr, parseCidr } from "../net/address.ts";
-import { addressesOf } from "./build-addresses.ts";
+import { resolveAddresses } from "./build-addresses.ts";
 import type { Config, DetectLocalMode } from "./config.ts";
-import { documentOf, ownDocumentOf } from "./config-document.ts";
-import type { Fault } from "./decode-config.ts";
+import { kubeProxyDocument, sluiceDocument } from "./config-document.ts";
+import type { ConfigFault } from "./decode-config.ts";
 import { printDuration } from "./duration.ts";
 import type { FieldPath, PathOf } from "./fields.ts";
-import { type FieldValues, INT32_MAX, Settings } from "./settings.ts";
+import { FieldReader, type FieldValues, INT32_MAX } from "./settings.ts";
 
 /** Settings that only flags can make. */
 export interface ExtraSettings {
@@ -22,7 +22,7 @@ export interface ExtraSettings {
 /** The configuration, and the settings that have no effect in it. */
 export interface BuiltConfig {
   readonly config: Config;
-  /** @see Settings.ignored */
+  /** @see FieldReader.ignored */
   readonly ignored: readonly FieldPath[];
 }
 
@@ -34,9 +34,9 @@ export interface BuiltConfig {
 export function buildConfig(
   values: FieldValues,
   extras: ExtraSettings,
-  faults: Fault[],
+  faults: ConfigFault[],
 ): BuiltConfig {
-  const settings = new Settings(values, faults);
+  const settings = new FieldReader(values, faults);
   const mode = modeOf(settings);
   const manifests = settings.get("sluice.manifests");
   const gates = settings.get("featureGates");
@@ -45,7 +45,7 @@ export function buildConfig(
     kubeconfig: manifests === "" ? settings.get("clientConnection.kubeconfig") : "",
     master: extras.master,
     mode: served,
-    ...addressesOf(settings, served, extras.healthzOff),
+    ...resolveAddresses(settings, served, extras.healthzOff),
     ...localOf(settings),
     ...syncingOf(settings, mode),
     ...nodeOf(settings),
@@ -63,8 +63,8 @@ export function buildConfig(
   return {
     config: {
       ...effective,
-      document: documentOf(values, effective),
-      ownDocument: ownDocumentOf(values, effective),
+      document: kubeProxyDocument(values, effective),
+      ownDocument: sluiceDocument(values, effective),
     },
     ignored: settings.ignored(),
   };
@@ -89,7 +89,7 @@ const SECTIONS_OF_MODE = {
 /** The requested mode. */
 type RequestedMode = keyof typeof SECTIONS_OF_MODE;
 
-function modeOf(settings: Settings): RequestedMode {
+function modeOf(settings: FieldReader): RequestedMode {
   const mode = settings.get("mode");
   if (Object.hasOwn(SECTIONS_OF_MODE, mode)) return mode as RequestedMode;
   settings.fault("mode", "must be nftables, iptables, auto, ipvs or empty", mode);
@@ -102,7 +102,7 @@ function backendOf(mode: RequestedMode): Config["mode"] {
 }
 
 function syncingOf(
-  settings: Settings,
+  settings: FieldReader,
   mode: RequestedMode,
 ): Pick<Config, "masqueradeBit" | "masqueradeAll" | "minSyncMs" | "syncPeriodMs"> {
   const { own, periods } = SECTIONS_OF_MODE[mode];
@@ -142,7 +142,7 @@ const DETECT_LOCAL_MODES: readonly DetectLocalMode[] = [
   "InterfaceNamePrefix",
 ];
 
-function localOf(settings: Settings): Pick<Config, "detectLocal" | "clusterCIDRs"> {
+function localOf(settings: FieldReader): Pick<Config, "detectLocal" | "clusterCIDRs"> {
   const mode = settings.oneOf("detectLocalMode", DETECT_LOCAL_MODES);
   return {
     detectLocal: {
@@ -160,7 +160,7 @@ function localOf(settings: Settings): Pick<Config, "detectLocal" | "clusterCIDRs
   };
 }
 
-function clusterCidrs(settings: Settings): readonly Cidr[] {
+function clusterCidrs(settings: FieldReader): readonly Cidr[] {
   const text = settings.get("clusterCIDR");
   if (text === "") return [];
   const cidrs = text.split(",").map((part) => parseCidr(part.trim()));
@@ -173,7 +173,11 @@ function clusterCidrs(settings: Settings): readonly Cidr[] {
   return known;
 }
 
-function interfaceName(settings: Settings, path: PathOf<"string">, mode: DetectLocalMode): string {
+function interfaceName(
+  settings: FieldReader,
+  path: PathOf<"string">,
+  mode: DetectLocalMode,
+): string {
   const name = settings.get(path);
   if (name === "") settings.fault(path, `must be set in mode ${mode}`, name);
   // IFNAMSIZ is 16, including the final zero byte.
@@ -188,7 +192,7 @@ type NodeSettings = Pick<
   "hostnameOverride" | "conntrack" | "dropInvalid" | "oomScoreAdj" | "removeKubeProxyRules"
 >;
 
-function nodeOf(settings: Settings): NodeSettings {
+function nodeOf(settings: FieldReader): NodeSettings {
   return {
     hostnameOverride: hostname(settings),
     conntrack: {
@@ -206,7 +210,7 @@ function nodeOf(settings: Settings): NodeSettings {
   };
 }
 
-function hostname(settings: Settings): string {
+function hostname(settings: FieldReader): string {
   const value = settings.get("hostnameOverride");
   const name = value.trim().toLowerCase();
   if (name === "" && value !== "") settings.fault("hostnameOverride", "must not be blank", value);
@@ -215,7 +219,7 @@ function hostname(settings: Settings): string {
 
 const OPTIONS_GATE = "LoggingAlphaOptions";
 
-function loggingOf(settings: Settings): Pick<Config, "verbosity" | "logFormat" | "vmodule"> {
+function loggingOf(settings: FieldReader): Pick<Config, "verbosity" | "logFormat" | "vmodule"> {
   const logFormat = settings.oneOf("logging.format", ["text", "json"]);
   const vmodule = settings.get("logging.vmodule");
   if (logFormat !== "text" && vmodule.length > 0) {
@@ -237,7 +241,7 @@ function loggingOf(settings: Settings): Pick<Config, "verbosity" | "logFormat" |
  * Checks logging options that require a feature gate. splitStream requires it too, but kube-proxy
  * loses it when it reads a file, and so accepts the file.
  */
-function checkOptions(settings: Settings): void {
+function checkOptions(settings: FieldReader): void {
   if (settings.get("featureGates")[OPTIONS_GATE] === true) return;
   for (const format of ["text", "json"] as const) {
     const path = `logging.options.${format}.infoBufferSize` as const;
@@ -248,7 +252,7 @@ function checkOptions(settings: Settings): void {
 }
 
 /** Checks fields that have no effect here: a file that kube-proxy rejects is rejected here too. */
-function checkUnused(settings: Settings, mode: RequestedMode): void {
+function checkUnused(settings: FieldReader, mode: RequestedMode): void {
   const burst = settings.get("clientConnection.burst");
   if (burst < 0) settings.fault("clientConnection.burst", "must be 0 or greater", burst);
   const resync = settings.get("configSyncPeriod");
@@ -264,7 +268,7 @@ function checkUnused(settings: Settings, mode: RequestedMode): void {
   if (mode === "ipvs") checkIpvs(settings);
 }
 
-function checkIpvs(settings: Settings): void {
+function checkIpvs(settings: FieldReader): void {
   for (const path of ["ipvs.tcpTimeout", "ipvs.tcpFinTimeout", "ipvs.udpTimeout"] as const) {
     settings.timeout(path);
   }

@@ -2,8 +2,8 @@
 
 import { SluiceError } from "../base/errors.ts";
 import type { FieldValue } from "./field.ts";
-import { combine, type FlagValues, readFlag, textOfFlag } from "./flag-values.ts";
-import { dashed, FLAGS, type Flag } from "./flags.ts";
+import { type FlagValues, mergeFlagValues, printFlagValues, readFlag } from "./flag-values.ts";
+import { FLAGS, type Flag, printFlagName } from "./flags.ts";
 
 /**
  * The requested command. As in kube-proxy, if several are given, the first in `parseArguments`
@@ -46,14 +46,14 @@ export function parseArguments(argv: readonly string[]): Command {
       throw invalid(`${argument}: needs a value (see --help)`);
     }
     const read = readFlag(flag, text ?? "true");
-    flags.set(flag.name, combine(flags.get(flag.name), read));
+    flags.set(flag.name, mergeFlagValues(flags.get(flag.name), read));
   }
   if (flags.get("help") === true) return { kind: "help" };
   const version = flags.get("version");
   if (version !== undefined && version !== "false") {
     return { kind: "version", raw: version === "raw" };
   }
-  const file = textOfFlag(flags, "write-config-to");
+  const file = printFlagValues(flags, "write-config-to");
   if (file !== "") return { kind: "write-config", file, flags };
   if (flags.get("cleanup") === true) {
     return { kind: "cleanup", keepKubeProxy: flags.get("remove-kube-proxy-rules") === false };
@@ -102,7 +102,8 @@ function find(name: string, argument: string): Flag {
 }
 
 function unknownFlag(argument: string, suggestion: string | undefined): SluiceError {
-  const hint = suggestion === undefined ? "see --help" : `did you mean ${dashed(suggestion)}?`;
+  const hint =
+    suggestion === undefined ? "see --help" : `did you mean ${printFlagName(suggestion)}?`;
   return invalid(`unknown flag ${JSON.stringify(argument)} (${hint})`);
 }
 

@@ -1,7 +1,7 @@
 /** Builds the complete documents, with every default, that /configz shows. */
 
 import { printCidr } from "../net/address.ts";
-import type { Config, KubeProxyConfiguration, OwnConfiguration } from "./config.ts";
+import type { Config, KubeProxyConfiguration, SluiceConfiguration } from "./config.ts";
 import type { FieldValue } from "./field.ts";
 import { asWritten, type FieldPath, fieldAt, fieldPaths } from "./fields.ts";
 import { effectiveValue, type FieldValues } from "./settings.ts";
@@ -13,7 +13,10 @@ type Values = { readonly [path in FieldPath]?: FieldValue };
  * Builds kube-proxy's document with every default. Effective values are in the fields where
  * kube-proxy would have them.
  */
-export function documentOf(values: FieldValues, effective: Effective): KubeProxyConfiguration {
+export function kubeProxyDocument(
+  values: FieldValues,
+  effective: Effective,
+): KubeProxyConfiguration {
   const { mode, nodePortAddresses } = effective;
   // kube-proxy does not know the mode auto. For Sluice, an empty mode means the same.
   const sections = mode === "auto" ? (["nftables", "iptables"] as const) : [mode];
@@ -50,9 +53,9 @@ function sectionOf(section: "nftables" | "iptables", effective: Effective): Valu
 }
 
 /** Builds our own section, with every default. */
-export function ownDocumentOf(values: FieldValues, effective: Effective): OwnConfiguration {
+export function sluiceDocument(values: FieldValues, effective: Effective): SluiceConfiguration {
   const replaced: Values = { "sluice.adminBindAddress": effective.adminBindAddress };
-  const document: { sluice?: OwnConfiguration } = {};
+  const document: { sluice?: SluiceConfiguration } = {};
   for (const path of fieldPaths("own")) place(document, path, shown(path, values, replaced));
   return document.sluice ?? {};
 }

@@ -2,10 +2,10 @@
 
 import type { LogFields } from "../base/log.ts";
 import type { Config } from "./config.ts";
-import { REASONS, type Reason } from "./field.ts";
+import { NO_EFFECT_REASONS, type NoEffectReason } from "./field.ts";
 import { type FieldPath, fieldAt } from "./fields.ts";
-import { type FlagValues, flagOfField } from "./flag-values.ts";
-import { dashed, FLAGS } from "./flags.ts";
+import { type FlagValues, flagForField } from "./flag-values.ts";
+import { FLAGS, printFlagName } from "./flags.ts";
 import { differsFromDefault, effectiveValue, type FieldValues, isSet } from "./settings.ts";
 
 /** A warning about a setting. It is kept until the log is configured. */
@@ -45,7 +45,7 @@ export function collectWarnings(input: WarningInput): ConfigWarning[] {
 function ignoredFlags({ file, flags }: WarningInput): ConfigWarning[] {
   const ignored = FLAGS.filter(({ name, withConfig }) => flags.has(name) && !withConfig);
   if (file === "" || ignored.length === 0) return [];
-  const names = ignored.map(({ name }) => dashed(name)).join(", ");
+  const names = ignored.map(({ name }) => printFlagName(name)).join(", ");
   return [{ message: "Ignored flags because --config is set", fields: { flags: names } }];
 }
 
@@ -81,21 +81,21 @@ function nodePortWarnings({ values, config }: WarningInput): ConfigWarning[] {
 
 /** Returns one warning per reason why settings have no effect. */
 function settingsWithoutEffect({ file, flags, values }: WarningInput): ConfigWarning[] {
-  const byReason = new Map<Reason, string[]>();
-  const add = (reason: Reason, name: string) => {
+  const byReason = new Map<NoEffectReason, string[]>();
+  const add = (reason: NoEffectReason, name: string) => {
     byReason.set(reason, [...(byReason.get(reason) ?? []), name]);
   };
   for (const path of values.keys()) {
     const { idle } = fieldAt(path);
     if (idle === undefined || !differsFromDefault(values, path)) continue;
-    add(idle, flagOfField(path, flags, file !== "") ?? path);
+    add(idle, flagForField(path, flags, file !== "") ?? path);
   }
   for (const { name, idle } of FLAGS) {
-    if (idle !== undefined && flags.has(name)) add(idle, dashed(name));
+    if (idle !== undefined && flags.has(name)) add(idle, printFlagName(name));
   }
   return [...byReason].map(([reason, names]) => ({
     message: "Accepted settings that have no effect in Sluice",
-    fields: { settings: names.join(", "), reason: REASONS[reason] },
+    fields: { settings: names.join(", "), reason: NO_EFFECT_REASONS[reason] },
   }));
 }
 
@@ -118,9 +118,9 @@ function gatesWithoutEffect({ values }: WarningInput): ConfigWarning[] {
 function ignoredSettings({ file, flags, config, ignored }: WarningInput): ConfigWarning[] {
   const settings = new Set<string>();
   for (const path of ignored) {
-    const flag = flagOfField(path, flags, file !== "");
+    const flag = flagForField(path, flags, file !== "");
     // A flag may set one field for each mode. It is ignored only if all of its fields are.
-    const fields = FLAGS.find(({ name }) => flag === dashed(name))?.fields ?? [path];
+    const fields = FLAGS.find(({ name }) => flag === printFlagName(name))?.fields ?? [path];
     if (fields.every((field) => ignored.includes(field))) settings.add(flag ?? path);
   }
   if (config.manifests !== "" && config.master !== "") settings.add("--master");

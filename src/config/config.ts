@@ -30,7 +30,7 @@ export interface KubeProxyConfiguration {
 }
 
 /** Our own section of the file, as JSON. */
-export interface OwnConfiguration {
+export interface SluiceConfiguration {
   readonly [field: string]: unknown;
 }
 
@@ -116,7 +116,7 @@ export interface Config {
    */
   readonly document: KubeProxyConfiguration;
   /** The fields of our own section with effective values: the part of /configz under sluice. */
-  readonly ownDocument: OwnConfiguration;
+  readonly ownDocument: SluiceConfiguration;
 }
 
 /** Returns the settings of the log. */

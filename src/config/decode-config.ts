@@ -9,7 +9,7 @@ import type { FieldType, FieldValue } from "./field.ts";
 import { type FieldPath, fieldAt, fieldPaths, isFieldPath, isSection } from "./fields.ts";
 
 /** An unusable value: the field's path, the violated rule, and the value. */
-export interface Fault {
+export interface ConfigFault {
   readonly path: string;
   /** Set if the fault is neither an invalid nor a missing value. */
   readonly kind?: "empty file" | "unknown field" | undefined;
@@ -18,10 +18,10 @@ export interface Fault {
 }
 
 /** A decoded file. A configuration with any fault is rejected. */
-export interface Decoded {
+export interface DecodedFile {
   /** The fields that the file sets, with durations in milliseconds. A null sets nothing. */
   readonly values: Map<FieldPath, FieldValue>;
-  readonly faults: Fault[];
+  readonly faults: ConfigFault[];
   /** Paths that belong neither to kube-proxy 1.36 nor to our section. */
   readonly unknown: string[];
 }
@@ -35,8 +35,8 @@ const OWN_SECTION = "sluice.";
  * Checks the names and types of all fields of a file. `value` is its parsed YAML or JSON.
  * `buildConfig` checks which values are valid, alone and together.
  */
-export function decodeDocument(value: unknown): Decoded {
-  const decoded: Decoded = { values: new Map(), faults: [], unknown: [] };
+export function decodeDocument(value: unknown): DecodedFile {
+  const decoded: DecodedFile = { values: new Map(), faults: [], unknown: [] };
   if (!isMapping(value)) {
     const empty = value === null || value === undefined;
     const kind = empty ? "empty file" : undefined;
@@ -57,7 +57,7 @@ export function decodeDocument(value: unknown): Decoded {
 function decodeSection(
   section: { readonly [name: string]: unknown },
   prefix: string,
-  decoded: Decoded,
+  decoded: DecodedFile,
 ): void {
   for (const [name, value] of Object.entries(section)) {
     const path = `${prefix}${name}`;
@@ -74,8 +74,8 @@ function decodeSection(
   }
 }
 
-function decodeField(path: FieldPath, value: unknown, decoded: Decoded): void {
-  const { name, read } = TYPES[fieldAt(path).type];
+function decodeField(path: FieldPath, value: unknown, decoded: DecodedFile): void {
+  const { name, read } = FIELD_TYPE_RULES[fieldAt(path).type];
   const usable = read(value);
   if (usable === undefined) decoded.faults.push({ path, rule: `must be ${name}`, value });
   else decoded.values.set(path, usable);
@@ -90,7 +90,7 @@ interface TypeRule {
 const INT32_LIMIT = 2 ** 31;
 
 /** Also used for flags, after their text has become a JSON value. */
-export const TYPES: { readonly [type in FieldType]: TypeRule } = {
+export const FIELD_TYPE_RULES: { readonly [type in FieldType]: TypeRule } = {
   string: { name: "a string", read: (value) => (typeof value === "string" ? value : undefined) },
   boolean: {
     name: "true or false",

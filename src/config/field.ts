@@ -21,7 +21,7 @@ export type FieldValue = string | boolean | number | readonly string[] | object 
  * Reasons why a setting of kube-proxy has no effect here. Sluice accepts such settings, so that a
  * file or command line written for kube-proxy also starts Sluice.
  */
-export const REASONS = {
+export const NO_EFFECT_REASONS = {
   ipvs: "IPVS is not supported",
   resync: "Sluice does not resync objects",
   requests: "Sluice sends few requests and does not limit their rate",
@@ -32,7 +32,7 @@ export const REASONS = {
   leftover: "kube-proxy does not use this either",
 } as const satisfies { readonly [reason: string]: string };
 
-export type Reason = keyof typeof REASONS;
+export type NoEffectReason = keyof typeof NO_EFFECT_REASONS;
 
 interface AnyField {
   readonly type: FieldType;
@@ -56,7 +56,7 @@ export type ConfigField = AnyField &
         readonly live?: string;
         readonly idle?: never;
       }
-    | { readonly idle: Reason; readonly does?: never; readonly live?: never }
+    | { readonly idle: NoEffectReason; readonly does?: never; readonly live?: never }
   );
 
 /** One entry of logging.vmodule, as in the file. */

@@ -1,9 +1,9 @@
 /** Parses and prints values of flags, and maps flags to the fields that they set. */
 import { SluiceError } from "../base/errors.ts";
-import { TYPES } from "./decode-config.ts";
+import { FIELD_TYPE_RULES } from "./decode-config.ts";
 import type { FieldType, FieldValue } from "./field.ts";
 import { asWritten, defaultText, type FieldPath } from "./fields.ts";
-import { dashed, FLAGS, type Flag } from "./flags.ts";
+import { FLAGS, type Flag, printFlagName } from "./flags.ts";
 
 /** Given flags by name, typed like their fields: durations in milliseconds, lists as lists. */
 export type FlagValues = ReadonlyMap<string, FieldValue>;
@@ -23,12 +23,12 @@ const GRAMMARS: { readonly [type in FieldType]?: string } = {
  * @throws SluiceError CONFIG_INVALID if the text does not match the type of the flag
  */
 export function readFlag(flag: Flag, text: string): FieldValue {
-  const value = TYPES[flag.type].read(toJson(flag, text));
+  const value = FIELD_TYPE_RULES[flag.type].read(toJson(flag, text));
   if (value !== undefined) return value;
-  const rule = `must be ${GRAMMARS[flag.type] ?? TYPES[flag.type].name}`;
+  const rule = `must be ${GRAMMARS[flag.type] ?? FIELD_TYPE_RULES[flag.type].name}`;
   throw new SluiceError(
     "CONFIG_INVALID",
-    `${dashed(flag.name)}: invalid value ${JSON.stringify(text)}: ${rule}`,
+    `${printFlagName(flag.name)}: invalid value ${JSON.stringify(text)}: ${rule}`,
   );
 }
 
@@ -36,7 +36,7 @@ export function readFlag(flag: Flag, text: string): FieldValue {
  * Combines the values of a repeated flag. Lists and mappings accumulate; otherwise the last one
  * wins.
  */
-export function combine(before: FieldValue | undefined, next: FieldValue): FieldValue {
+export function mergeFlagValues(before: FieldValue | undefined, next: FieldValue): FieldValue {
   if (Array.isArray(before) && Array.isArray(next)) return [...before, ...next];
   const areLists = [before, next].every(
     (value) => typeof value === "object" && value !== null && !Array.isArray(value),
@@ -45,7 +45,7 @@ export function combine(before: FieldValue | undefined, next: FieldValue): Field
 }
 
 /** Returns the text of a flag with a text value; "" if it is not given. */
-export function textOfFlag(flags: FlagValues, name: string): string {
+export function printFlagValues(flags: FlagValues, name: string): string {
   const value = flags.get(name);
   return typeof value === "string" ? value : "";
 }
@@ -54,7 +54,7 @@ export function textOfFlag(flags: FlagValues, name: string): string {
  * Returns the fields that the flags set. With `hasFile`, it skips flags that do not count together
  * with --config.
  */
-export function fieldsOfFlags(flags: FlagValues, hasFile: boolean): Map<FieldPath, FieldValue> {
+export function fieldsFromFlags(flags: FlagValues, hasFile: boolean): Map<FieldPath, FieldValue> {
   const values = new Map<FieldPath, FieldValue>();
   for (const { name, fields = [], withConfig } of FLAGS) {
     const value = flags.get(name);
@@ -65,14 +65,18 @@ export function fieldsOfFlags(flags: FlagValues, hasFile: boolean): Map<FieldPat
 }
 
 /** Returns the flag that sets a field (or an item of it), to name it in a message. */
-export function flagOfField(path: string, flags: FlagValues, hasFile: boolean): string | undefined {
+export function flagForField(
+  path: string,
+  flags: FlagValues,
+  hasFile: boolean,
+): string | undefined {
   const flag = FLAGS.find(
     ({ name, fields, withConfig }) =>
       flags.has(name) &&
       (withConfig || !hasFile) &&
       fields?.some((field) => path === field || path.startsWith(`${field}[`)),
   );
-  return flag && dashed(flag.name);
+  return flag && printFlagName(flag.name);
 }
 
 function toJson(flag: Flag, text: string): unknown {

@@ -1,9 +1,9 @@
 /** Lists every flag of kube-proxy on Linux, and our own, as data. */
-import type { FieldType, Reason } from "./field.ts";
+import type { FieldType, NoEffectReason } from "./field.ts";
 import { type FieldPath, fieldAt } from "./fields.ts";
 
 /** The headings of --help, in order. Flags without effect come after them. */
-export const GROUPS = {
+export const HELP_GROUPS = {
   instead: "Commands that exit when they are done",
   source: "Sources of settings and objects",
   local: "Backend, pod traffic and masquerading",
@@ -30,8 +30,8 @@ export interface Flag {
   /** Placeholder of the value in --help, if not the one of the type. */
   readonly value?: string;
   /** Undefined for flags without effect; `idle` or their fields give the reason. */
-  readonly group?: keyof typeof GROUPS;
-  readonly idle?: Reason;
+  readonly group?: keyof typeof HELP_GROUPS;
+  readonly idle?: NoEffectReason;
 }
 
 /** Flags of kube-proxy without effect. Their fields or `idle` give the reason. */
@@ -333,12 +333,12 @@ export const FLAGS: readonly Flag[] = [
 ];
 
 /** Returns a flag as in a command line: `-v`, `--config`. */
-export function dashed(name: string): string {
+export function printFlagName(name: string): string {
   return name === "v" ? "-v" : `--${name}`;
 }
 
 /** Returns why a flag has no effect; undefined if it has one. */
-export function reasonOf({ idle, fields = [] }: Flag): Reason | undefined {
+export function reasonOf({ idle, fields = [] }: Flag): NoEffectReason | undefined {
   const [first] = fields;
   return first === undefined ? idle : fieldAt(first).idle;
 }
@@ -346,7 +346,7 @@ export function reasonOf({ idle, fields = [] }: Flag): Reason | undefined {
 /**
  * Sets the group. Flags that replace the normal run, and --config itself, count with --config.
  */
-function inGroup(group: keyof typeof GROUPS, flags: readonly Omit<Flag, "group">[]): Flag[] {
+function inGroup(group: keyof typeof HELP_GROUPS, flags: readonly Omit<Flag, "group">[]): Flag[] {
   return flags.map((flag) => {
     const always = group === "instead" || flag.name === "config";
     return { ...flag, group, ...(always && { withConfig: true as const }) };

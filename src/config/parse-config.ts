@@ -2,7 +2,7 @@
 import { messageOf, SluiceError } from "../base/errors.ts";
 
 /** A file as plain values of any type. `decodeDocument` checks them. */
-export interface Parsed {
+export interface ParsedFile {
   readonly value: unknown;
   /** Paths of keys that occur more than once in their mapping. The last one counts. */
   readonly duplicates: readonly string[];
@@ -12,11 +12,11 @@ export interface Parsed {
  * Parses YAML or JSON. The YAML library is loaded only for YAML.
  * @throws SluiceError CONFIG_INVALID with line and column
  */
-export async function parseConfigText(text: string, file: string): Promise<Parsed> {
+export async function parseConfigText(text: string, file: string): Promise<ParsedFile> {
   return text.trimStart().startsWith("{") ? parseJson(text, file) : await parseYaml(text, file);
 }
 
-function parseJson(text: string, file: string): Parsed {
+function parseJson(text: string, file: string): ParsedFile {
   try {
     return { value: JSON.parse(text), duplicates: duplicateJsonKeys(text) };
   } catch (error) {
@@ -42,7 +42,7 @@ function duplicateJsonKeys(text: string): string[] {
   return duplicates;
 }
 
-async function parseYaml(text: string, file: string): Promise<Parsed> {
+async function parseYaml(text: string, file: string): Promise<ParsedFile> {
   const { isMap, isScalar, LineCounter, parseAllDocuments } = await import("yaml");
   const lineCounter = new LineCounter();
   // Version 1.1 as in Go's library: `yes` and `on` are booleans. Only the first document is read,

@@ -1,18 +1,24 @@
 /** Combines command line and file into the effective configuration, with warnings for the log. */
 
-import { causeOf, SluiceError } from "../base/errors.ts";
+import { describeCause, SluiceError } from "../base/errors.ts";
 import { parseAddress, printAddressPort } from "../net/address.ts";
 import { buildConfig } from "./build-config.ts";
 import type { Config } from "./config.ts";
 import { type ConfigWarning, collectWarnings } from "./config-warnings.ts";
-import { decodeDocument, type Fault } from "./decode-config.ts";
+import { type ConfigFault, decodeDocument } from "./decode-config.ts";
 import type { FieldValue } from "./field.ts";
 import type { FieldPath } from "./fields.ts";
-import { combine, type FlagValues, fieldsOfFlags, flagOfField, textOfFlag } from "./flag-values.ts";
+import {
+  type FlagValues,
+  fieldsFromFlags,
+  flagForField,
+  mergeFlagValues,
+  printFlagValues,
+} from "./flag-values.ts";
 import { parseConfigText } from "./parse-config.ts";
 
 /** The configuration, and warnings to log once the log is configured by it. */
-export interface Resolved {
+export interface ResolvedConfig {
   readonly config: Config;
   readonly warnings: readonly ConfigWarning[];
 }
@@ -25,24 +31,27 @@ export interface Resolved {
 export async function resolveConfig(
   flags: FlagValues,
   readFile: (path: string) => Promise<string>,
-): Promise<Resolved> {
-  const file = textOfFlag(flags, "config");
+): Promise<ResolvedConfig> {
+  const file = printFlagValues(flags, "config");
   const warnings: ConfigWarning[] = [];
-  const faults: Fault[] = [];
+  const faults: ConfigFault[] = [];
   const values = new Map<FieldPath, FieldValue>();
   if (file !== "") {
     for (const [path, value] of await fieldsOfFile(file, readFile, warnings, faults)) {
       values.set(path, value);
     }
   }
-  for (const [path, value] of fieldsOfFlags(flags, file !== "")) {
-    values.set(path, path === "logging.vmodule" ? combine(value, values.get(path) ?? []) : value);
+  for (const [path, value] of fieldsFromFlags(flags, file !== "")) {
+    values.set(
+      path,
+      path === "logging.vmodule" ? mergeFlagValues(value, values.get(path) ?? []) : value,
+    );
   }
   if (file === "") applyPorts(flags, values);
   const { config, ignored } = buildConfig(
     values,
     {
-      master: textOfFlag(flags, "master"),
+      master: printFlagValues(flags, "master"),
       healthzOff: file === "" && flags.get("healthz-port") === 0,
     },
     faults,
@@ -59,13 +68,13 @@ async function fieldsOfFile(
   file: string,
   readFile: (path: string) => Promise<string>,
   warnings: ConfigWarning[],
-  faults: Fault[],
+  faults: ConfigFault[],
 ): Promise<Map<FieldPath, FieldValue>> {
   let text: string;
   try {
     text = await readFile(file);
   } catch (error) {
-    throw new SluiceError("CONFIG_UNREADABLE", `read ${file}: ${causeOf(error)}`, file, {
+    throw new SluiceError("CONFIG_UNREADABLE", `read ${file}: ${describeCause(error)}`, file, {
       cause: error,
     });
   }
@@ -105,9 +114,9 @@ function applyPorts(flags: FlagValues, values: Map<FieldPath, FieldValue>): void
 /** The value in an error is cut to this many characters. */
 const SHOWN_VALUE_MAX = 200;
 
-function invalid(file: string, faults: readonly Fault[], flags: FlagValues): SluiceError {
+function invalid(file: string, faults: readonly ConfigFault[], flags: FlagValues): SluiceError {
   const texts = faults.map((fault) => {
-    const name = flagOfField(fault.path, flags, file !== "") ?? fault.path;
+    const name = flagForField(fault.path, flags, file !== "") ?? fault.path;
     return faultText({ ...fault, path: name });
   });
   const message = `${file === "" ? "" : `load ${file}: `}${texts.join("; ")}`;
@@ -115,7 +124,7 @@ function invalid(file: string, faults: readonly Fault[], flags: FlagValues): Slu
 }
 
 /** Prints a fault like Kubernetes' field errors: `path: invalid value "x": must be ...`. */
-function faultText({ path, kind, rule, value }: Fault): string {
+function faultText({ path, kind, rule, value }: ConfigFault): string {
   const shown = JSON.stringify(value)?.slice(0, SHOWN_VALUE_MAX);
   const what = kind ?? (shown === undefined ? "required value" : `invalid value ${shown}`);
   return `${path === "" ? "" : `${path}: `}${what}: ${rule}`;

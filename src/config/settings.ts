@@ -3,7 +3,7 @@
  * which are invalid.
  */
 
-import type { Fault } from "./decode-config.ts";
+import type { ConfigFault } from "./decode-config.ts";
 import { printDuration } from "./duration.ts";
 import type { FieldValue } from "./field.ts";
 import { type FieldPath, fieldAt, isUnset, type PathOf, type ValueAt } from "./fields.ts";
@@ -42,13 +42,13 @@ export function differsFromDefault(values: FieldValues, path: FieldPath): boolea
 /** The largest value of an integer field, which stands for no limit. */
 export const INT32_MAX = 2 ** 31 - 1;
 
-export class Settings {
+export class FieldReader {
   readonly #values: FieldValues;
-  readonly #faults: Fault[];
+  readonly #faults: ConfigFault[];
   readonly #used = new Set<FieldPath>();
 
   /** Faults are added to `faults`. */
-  constructor(values: FieldValues, faults: Fault[]) {
+  constructor(values: FieldValues, faults: ConfigFault[]) {
     this.#values = values;
     this.#faults = faults;
   }

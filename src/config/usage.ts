@@ -1,8 +1,8 @@
 /** Prints the text of --help. */
 
-import { REASONS } from "./field.ts";
+import { NO_EFFECT_REASONS } from "./field.ts";
 import { defaultText, fieldAt } from "./fields.ts";
-import { dashed, FLAGS, type Flag, GROUPS, reasonOf } from "./flags.ts";
+import { FLAGS, type Flag, HELP_GROUPS, printFlagName, reasonOf } from "./flags.ts";
 
 /** The heading of flags without effect. */
 export const WITHOUT_EFFECT_TITLE = "Accepted for compatibility, no effect";
@@ -12,8 +12,8 @@ const WIDTH = 100;
 const COLUMN = 44;
 
 /** Returns all flags: first by topic, then those without effect by reason. */
-export function usage(): string {
-  const parts = Object.entries(GROUPS).map(([group, title]) => {
+export function printUsage(): string {
+  const parts = Object.entries(HELP_GROUPS).map(([group, title]) => {
     const flags = FLAGS.filter((flag) => flag.group === group);
     return `${title}:\n${flags.map(entry).join("")}`;
   });
@@ -31,7 +31,7 @@ ${flagsWithoutEffect()}`;
 function entry(flag: Flag): string {
   const value = flag.value ?? VALUES[flag.type];
   const marked = flag.withConfig && flag.group !== "instead" && flag.name !== "config";
-  const left = `  ${marked ? "*" : " "} ${dashed(flag.name)}${value === "" ? "" : ` ${value}`}`;
+  const left = `  ${marked ? "*" : " "} ${printFlagName(flag.name)}${value === "" ? "" : ` ${value}`}`;
   return columns(left, `${helpOf(flag)}${defaultOf(flag)}`);
 }
 
@@ -62,10 +62,10 @@ const VALUES: { readonly [type in Flag["type"]]: string } = {
 };
 
 function flagsWithoutEffect(): string {
-  const lines = Object.entries(REASONS).map(([reason, text]) => {
+  const lines = Object.entries(NO_EFFECT_REASONS).map(([reason, text]) => {
     const flags = FLAGS.filter((flag) => reasonOf(flag) === reason);
     if (flags.length === 0) return "";
-    const names = flags.map(({ name }) => dashed(name)).join(", ");
+    const names = flags.map(({ name }) => printFlagName(name)).join(", ");
     return `${wrap(names, WIDTH - 4)
       .map((line) => `    ${line}\n`)
       .join("")}${wrap(text, WIDTH - 8)

@@ -2,9 +2,9 @@
  * Runs --write-config-to: writes the effective configuration as a file that produces the same one.
  */
 
-import { causeOf, SluiceError } from "../base/errors.ts";
+import { describeCause, SluiceError } from "../base/errors.ts";
 import type { Config } from "./config.ts";
-import { type FlagValues, textOfFlag } from "./flag-values.ts";
+import { type FlagValues, printFlagValues } from "./flag-values.ts";
 import { resolveConfig } from "./resolve-config.ts";
 
 /** Access to the file system. */
@@ -26,7 +26,7 @@ export async function writeConfig(
   try {
     await files.write(file, await printConfig(config));
   } catch (cause) {
-    const message = `write ${file}: ${causeOf(cause)}`;
+    const message = `write ${file}: ${describeCause(cause)}`;
     throw new SluiceError("CONFIG_UNREADABLE", message, file, { cause });
   }
   const lines = warnings.map(({ message, fields }) => {
@@ -36,7 +36,7 @@ export async function writeConfig(
     return `${message} (${details.join("; ")})`;
   });
   const unwritten = [
-    ...(textOfFlag(flags, "master") === "" ? [] : ["--master"]),
+    ...(printFlagValues(flags, "master") === "" ? [] : ["--master"]),
     ...(config.healthzBindAddress === "" ? ["--healthz-port=0"] : []),
   ];
   if (unwritten.length > 0)

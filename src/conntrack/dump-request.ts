@@ -26,7 +26,7 @@ const CTA_FILTER_F_CTA_PROTO_NUM = 1 << 3;
  * others: by protocol since 5.8, by status since 5.15. An older kernel ignores the filter and
  * returns more entries.
  */
-export function writeDump(writer: MessageWriter, { family, protocol }: FlowDump): void {
+export function writeDumpRequest(writer: MessageWriter, { family, protocol }: FlowDump): void {
   const type = (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET;
   const start = writer.begin(type, NLM_F_REQUEST | NLM_F_DUMP, 1, NFGENMSG_LEN);
   writer.bytes[start + NLMSG_HDRLEN] = family === 4 ? AF_INET : AF_INET6;

@@ -5,7 +5,7 @@
  * and the event loop continues meanwhile.
  */
 import { read, write } from "node:fs";
-import { causeOf } from "../base/errors.ts";
+import { describeCause } from "../base/errors.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { openNetlink } from "../netlink/socket.ts";
 import { close } from "../os/libc.ts";
@@ -59,7 +59,7 @@ export class DumpSocket implements EntryDump {
       );
       if (error === null) return count;
       if (error.code !== "EINTR") {
-        throw systemError(what, Math.abs(error.errno ?? 0), "NETLINK_SOCKET", causeOf(error));
+        throw systemError(what, Math.abs(error.errno ?? 0), "NETLINK_SOCKET", describeCause(error));
       }
     }
   }

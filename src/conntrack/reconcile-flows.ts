@@ -17,7 +17,7 @@ import { refusalError } from "../netlink/netlink-errors.ts";
 import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
 import { ENOBUFS, ENOENT } from "../os/posix.ts";
 import { systemError } from "../os/system-error.ts";
-import { writeDump } from "./dump-request.ts";
+import { writeDumpRequest } from "./dump-request.ts";
 import { DumpSocket, type EntryDump } from "./dump-socket.ts";
 
 /** The result of one pass over the entries of a family, UDP and TCP together. */
@@ -140,7 +140,7 @@ export class FlowReconciler {
     this.#sockets ??= this.#openSockets();
     const sockets = this.#sockets;
     const request = new MessageWriter(128);
-    writeDump(request, asked);
+    writeDumpRequest(request, asked);
     await sockets.dump.request(request.bytes, request.length);
     let interrupted = false;
     while (this.#open) {

@@ -7,7 +7,7 @@
  * Views of memory returned here are valid until the next call, because memory may grow and move.
  */
 
-import type { Choice } from "../model/choice.ts";
+import type { EndpointSelection } from "../model/choice.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import type { OwnerId } from "../model/owner.ts";
 import type { Service, ServiceId } from "../model/service.ts";
@@ -86,11 +86,11 @@ export interface FlowChecker {
    * Notes the changes of the last `commit`: UDP frontends, and TCP frontends of Services that lost
    * an endpoint.
    */
-  noteCommit(): void;
+  recordCommit(): void;
   /** Notes all frontends of an owner with these protocols. */
-  noteOwner(owner: OwnerId, protocols: { readonly udp: boolean; readonly tcp: boolean }): void;
+  recordOwner(owner: OwnerId, protocols: { readonly udp: boolean; readonly tcp: boolean }): void;
   /** Notes all UDP and TCP frontends. */
-  noteAll(): void;
+  recordAll(): void;
   /** Reports whether a pass has anything to do. */
   hasChanges(): boolean;
   /**
@@ -186,7 +186,7 @@ export interface Core {
     ids: readonly ServiceId[],
     each: (
       id: ServiceId,
-      choices: readonly Choice[],
+      choices: readonly EndpointSelection[],
       localReady: number,
       servesUnselected: boolean,
     ) => void,

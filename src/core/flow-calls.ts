@@ -45,12 +45,12 @@ export function flowCalls(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
   };
   return {
     flows: {
-      noteCommit: () => void granted(exports.flowsNote(), "record changed frontends"),
-      noteOwner(owner, { udp, tcp }) {
+      recordCommit: () => void granted(exports.flowsNote(), "record changed frontends"),
+      recordOwner(owner, { udp, tcp }) {
         const done = exports.flowsNoteOwner(owner, Number(udp), Number(tcp));
         granted(done, "record the frontends of a Service");
       },
-      noteAll: () => void granted(exports.flowsNoteAll(), "record all frontends"),
+      recordAll: () => void granted(exports.flowsNoteAll(), "record all frontends"),
       hasChanges: () => exports.flowsHaveChanges() !== 0,
       begin() {
         const dumps = exports.flowsBegin();

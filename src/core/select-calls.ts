@@ -13,7 +13,7 @@ import {
   SPAN_COUNT,
   SPAN_POINTER,
 } from "../../asm/layout/choice.ts";
-import type { Choice, EndpointSpan } from "../model/choice.ts";
+import type { EndpointSelection, EndpointSpan } from "../model/choice.ts";
 import type { Family } from "../net/address.ts";
 import type { Core } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
@@ -44,7 +44,7 @@ export function selectCalls(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
       let index = 0;
       for (const [position, id] of ids.entries()) {
         const end = ends[position] ?? index;
-        const found: Choice[] = [];
+        const found: EndpointSelection[] = [];
         let localReady = 0;
         let servesUnselected = false;
         for (; index < end; index++) {
@@ -60,7 +60,7 @@ export function selectCalls(wasm: Wasm<SelectExports>): Pick<Core, "select"> {
   };
 }
 
-function readChoice(view: DataView, at: number): Choice {
+function readChoice(view: DataView, at: number): EndpointSelection {
   return {
     portIndex: view.getUint16(at + CHOICE_PORT_INDEX, true),
     family: view.getUint8(at + CHOICE_FAMILY) as Family,

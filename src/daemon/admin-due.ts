@@ -14,7 +14,11 @@ export interface AdminDueOptions {
  * not answered within ADMIN_WAIT_MS, it resolves then, so that health probes get an answer. It
  * resolves after ADMIN_WAIT_LOADING_MS in any case.
  */
-export function adminDue({ firstSync, connected, clock }: AdminDueOptions): Promise<void> {
+export function waitUntilAdminIsDue({
+  firstSync,
+  connected,
+  clock,
+}: AdminDueOptions): Promise<void> {
   const waited = new Promise<void>((resolve) => {
     clock.after(ADMIN_WAIT_MS, () => {
       if (connected()) clock.after(ADMIN_WAIT_LOADING_MS - ADMIN_WAIT_MS, resolve);

@@ -7,7 +7,7 @@ import { isLiberal, resolveDropInvalid } from "../host/invalid-packets.ts";
 import type { Cidr } from "../net/address.ts";
 
 /** Returns whether node ports must answer on loopback addresses, which requires route_localnet. */
-export function wantsLocalnet(
+export function needsRouteLocalnet(
   { capabilities }: Pick<Backend, "capabilities">,
   config: Config,
 ): boolean {

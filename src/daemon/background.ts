@@ -9,21 +9,21 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { LogRoot } from "../base/log.ts";
 import { type Config, logSettings } from "../config/config.ts";
-import { type FlagValues, flagTexts, textOfFlag } from "../config/flag-values.ts";
+import { type FlagValues, flagTexts, printFlagValues } from "../config/flag-values.ts";
 import type { ConfigFollower } from "../config/reload-config.ts";
-import type { Resolved } from "../config/resolve-config.ts";
+import type { ResolvedConfig } from "../config/resolve-config.ts";
 import {
   type EventOutbox,
-  healthServerFailed,
-  metricsServerFailed,
+  healthServerFailedEvent,
+  metricsServerFailedEvent,
   nodeReference,
-  serviceHealthCheckFailed,
-  started,
+  serviceHealthCheckFailedEvent,
+  startedEvent,
 } from "../events/events.ts";
 import type { HostSettings } from "../host/host-settings.ts";
-import { mayServe } from "../state/families.ts";
+import { mayHaveFamily } from "../state/families.ts";
 import type { OtherProxies } from "../takeover/other-proxies.ts";
-import { wantsLocalnet } from "./backend-options.ts";
+import { needsRouteLocalnet } from "./backend-options.ts";
 import type { RunningProxy } from "./proxy.ts";
 import { createView } from "./proxy-view.ts";
 
@@ -43,7 +43,7 @@ export interface BackgroundServicesOptions {
   readonly access: ClusterAccess | undefined;
   readonly nodeName: string;
   /** The configuration that the process started with. */
-  readonly resolved: Resolved;
+  readonly resolved: ResolvedConfig;
   readonly flags: FlagValues;
   readonly version: string;
   /**
@@ -115,12 +115,18 @@ export class BackgroundServices {
       nodePortAddresses: () => proxy.inputs.listenAddresses(),
       setVerbosity: (verbosity) => log.configure({ ...logSettings(proxy.config), verbosity }),
       onBindFailed: (server, error) => {
-        const failed = server === "health" ? healthServerFailed : metricsServerFailed;
+        const failed = server === "health" ? healthServerFailedEvent : metricsServerFailedEvent;
         events.record(failed(this.#node(), messageOf(error)));
       },
       onNodePortFailed: ({ namespace, name, port }, error) =>
         events.record(
-          serviceHealthCheckFailed({ nodeName, namespace, name, port, error: messageOf(error) }),
+          serviceHealthCheckFailedEvent({
+            nodeName,
+            namespace,
+            name,
+            port,
+            error: messageOf(error),
+          }),
         ),
     });
   }
@@ -135,18 +141,18 @@ export class BackgroundServices {
       own: proxy.backend.capabilities.ownRules,
       remove: () => proxy.config.removeKubeProxyRules,
       masqueradeBit: () => proxy.config.masqueradeBit,
-      serves: (family) => mayServe(proxy.inputs.node, family),
+      serves: (family) => mayHaveFamily(proxy.inputs.node, family),
     });
     this.#otherProxies = others;
     proxy.onForeignChange = (change) => others.rulesChanged(change);
     // While Sluice waits for the first sync, the log and the notices name the rules that serve.
-    const looked = this.#synced ? undefined : others.look();
+    const looked = this.#synced ? undefined : others.search();
     void Promise.all([looked, proxy.firstSync]).then(() => others.afterFirstSync());
   }
 
   async #followConfig(): Promise<void> {
     const { proxy, log, clock, flags, resolved, onFatal } = this.#options;
-    const file = textOfFlag(flags, "config");
+    const file = printFlagValues(flags, "config");
     if (file === "" || this.#stopped) return;
     const { ConfigFollower } = await import("../config/reload-config.ts");
     this.#follower = new ConfigFollower({
@@ -172,15 +178,15 @@ export class BackgroundServices {
     log.configure(logSettings(config));
     host.adjustOomScore(config.oomScoreAdj);
     host.tuneConntrack(config.conntrack);
-    host.routeLocalnet(wantsLocalnet(proxy.backend, config));
+    host.routeLocalnet(needsRouteLocalnet(proxy.backend, config));
     proxy.configure(config);
-    void this.#otherProxies?.look();
+    void this.#otherProxies?.search();
     await this.#admin?.update(config);
   }
 
   async #startEvents(): Promise<void> {
     await this.#attachEvents();
-    this.#options.events.record(started(this.#node()));
+    this.#options.events.record(startedEvent(this.#node()));
   }
 
   async #attachEvents(): Promise<void> {

@@ -17,7 +17,7 @@ const CANNOT_HERE: readonly ErrorCode[] = ["KERNEL_UNSUPPORTED", "NETLINK_SOCKET
  * if it is not used, the reason is logged.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED, NETLINK_SOCKET, TOOL_FAILED
  */
-export async function selectBackend(config: Config, root: Logger): Promise<Backend> {
+export async function chooseBackend(config: Config, root: Logger): Promise<Backend> {
   const log = root.from("choose-backend.ts");
   const options = skeletonOptions(config, []);
   if (config.mode === "iptables") return await prepareIptables(options, log);

@@ -25,7 +25,7 @@ export interface SourceOptions {
 
 export type CreateSource = (events: SourceEvents) => Source;
 
-export interface SelectedSource {
+export interface ChosenSource {
   readonly createSource: CreateSource;
   /** Access to the API server; undefined if the source is a directory. */
   readonly access: ClusterAccess | undefined;
@@ -37,7 +37,7 @@ export interface SelectedSource {
  * request, and manifests when the source starts.
  * @throws SluiceError CONFIG_INVALID, KUBECONFIG_INVALID
  */
-export async function selectSource(options: SourceOptions): Promise<SelectedSource> {
+export async function chooseSource(options: SourceOptions): Promise<ChosenSource> {
   const { config, core, clock, nodeName, random, environment, meter } = options;
   const shared = { core, clock, nodeName, encode: encodeWatchEvent };
   const { kubeconfig, master, manifests } = config;

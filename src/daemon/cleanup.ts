@@ -6,7 +6,7 @@ import { systemClock } from "../base/clock.ts";
 import { SluiceError, withCode } from "../base/errors.ts";
 import { lockNetworkNamespace } from "../host/namespace-lock.ts";
 import { legacyTables } from "../takeover/find-rules.ts";
-import { findKubeProxyProcesses, nameProcesses } from "../takeover/kube-proxy-processes.ts";
+import { findKubeProxyProcesses, printProcesses } from "../takeover/kube-proxy-processes.ts";
 import type { Removal } from "../takeover/removal.ts";
 import { removeKubeProxyRules } from "../takeover/remove-rules.ts";
 import { ALL_ORIGINS, SLUICE_ORIGINS } from "../takeover/rule-origin.ts";
@@ -29,8 +29,8 @@ export async function runCleanup(keepKubeProxy: boolean): Promise<RemovalReport>
   // The timers between two transactions do not keep the process alive; this one does.
   const alive = setInterval(() => {}, 1000);
   try {
-    const { removed, notes, failures } = await withCleanupLock(() => removeRules(keepKubeProxy));
-    const lines = [...removed.map((what) => `Removed ${what}`), ...notes];
+    const { removed, messages, failures } = await withCleanupLock(() => removeRules(keepKubeProxy));
+    const lines = [...removed.map((what) => `Removed ${what}`), ...messages];
     if (lines.length === 0 && failures.length === 0) lines.push("Nothing to remove");
     return { lines, errors: failures.map(withCode) };
   } finally {
@@ -53,7 +53,7 @@ async function removeRules(keepKubeProxy: boolean): Promise<Removal> {
 
 async function readSuccessor(pids: readonly number[]): Promise<Successor> {
   return {
-    name: nameProcesses(pids),
+    name: printProcesses(pids),
     families: await familiesOfKubeProxy(systemClock, legacyTables()),
   };
 }

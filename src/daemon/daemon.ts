@@ -11,21 +11,21 @@ import { createLogger, type Logger, type LogRoot } from "../base/log.ts";
 import { logSettings } from "../config/config.ts";
 import { type ConfigWarning, hostWarnings, warningsForMode } from "../config/config-warnings.ts";
 import type { FlagValues } from "../config/flag-values.ts";
-import { type Resolved, resolveConfig } from "../config/resolve-config.ts";
+import { type ResolvedConfig, resolveConfig } from "../config/resolve-config.ts";
 import type { Core } from "../core/core.ts";
 import { createCore } from "../core/create.ts";
 import { EventOutbox } from "../events/events.ts";
 import { HostSettings, initializeHost } from "../host/host-settings.ts";
 import { lockNetworkNamespace } from "../host/namespace-lock.ts";
-import { Notifier } from "../host/systemd-notify.ts";
+import { SystemdNotifier } from "../host/systemd-notify.ts";
 import { MemoryReclaimer } from "../os/memory.ts";
 import { StderrWriter } from "../os/stderr-writer.ts";
 import { ProblemRegistry } from "../problems/problem-registry.ts";
-import { adminDue } from "./admin-due.ts";
-import { wantsLocalnet } from "./backend-options.ts";
+import { waitUntilAdminIsDue } from "./admin-due.ts";
+import { needsRouteLocalnet } from "./backend-options.ts";
 import { BackgroundServices } from "./background.ts";
-import { selectBackend } from "./choose-backend.ts";
-import { selectSource } from "./choose-source.ts";
+import { chooseBackend } from "./choose-backend.ts";
+import { chooseSource } from "./choose-source.ts";
 import { startProxy } from "./proxy.ts";
 import { logProblem, Telemetry } from "./telemetry.ts";
 
@@ -51,7 +51,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
 
   const telemetry = new Telemetry({ config, core, clock, log });
   const shared = { config, core, clock, log, nodeName, telemetry };
-  const { createSource, access } = await selectSource({
+  const { createSource, access } = await chooseSource({
     ...shared,
     random: Math.random,
     environment: process.env,
@@ -65,12 +65,12 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     unlock();
     process.exit(0);
   });
-  const backend = await selectBackend(config, log);
+  const backend = await chooseBackend(config, log);
   if (config.mode === "auto") logWarnings(log, warningsForMode(config, backend.mode));
   const proxy = await startProxy({ ...shared, backend, createSource, memory, onFatal });
   // Probing the kernel has loaded connection tracking, so its settings exist now.
   host.tuneConntrack(config.conntrack);
-  host.routeLocalnet(wantsLocalnet(backend, config));
+  host.routeLocalnet(needsRouteLocalnet(backend, config));
   const notifier = createNotifier(telemetry, clock, log);
   void proxy.firstSync.then(() => notifier.ready(`serving ${core.serviceCount()} Services`));
   const background = new BackgroundServices({
@@ -98,7 +98,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     });
   });
 
-  await adminDue({
+  await waitUntilAdminIsDue({
     firstSync: proxy.firstSync,
     connected: () => proxy.source.status().connected,
     clock,
@@ -124,7 +124,7 @@ export async function initialize(flags: FlagValues, version: string): Promise<vo
     problems: (events) => problems.report(events),
   });
   const probe = async () => {
-    const backend = await selectBackend(config, log);
+    const backend = await chooseBackend(config, log);
     backend.close();
     return backend.capabilities;
   };
@@ -141,8 +141,8 @@ function stopOnSignal(stop: (signal: string) => void): (next: typeof stop) => vo
   };
 }
 
-function createNotifier({ health }: Telemetry, clock: Clock, log: Logger): Notifier {
-  return new Notifier({
+function createNotifier({ health }: Telemetry, clock: Clock, log: Logger): SystemdNotifier {
+  return new SystemdNotifier({
     environment: process.env,
     pid: process.pid,
     clock,
@@ -156,7 +156,7 @@ function createNotifier({ health }: Telemetry, clock: Clock, log: Logger): Notif
   });
 }
 
-function createLog({ config, warnings }: Resolved, version: string, clock: Clock): LogRoot {
+function createLog({ config, warnings }: ResolvedConfig, version: string, clock: Clock): LogRoot {
   const now = () => clock.now();
   const stderr = new StderrWriter(2);
   const write = (line: string) => stderr.write(line);

@@ -5,7 +5,7 @@ import { TABLE_IDS, type TableName, tableKind } from "../model/tables.ts";
 import { expose } from "../observe/exposition.ts";
 import { scrapedInstruments } from "../observe/metrics.ts";
 import { describeService } from "../observe/service-view.ts";
-import type { Counts, ReadOnlyView } from "../observe/view.ts";
+import type { Counts, ProxyView } from "../observe/view.ts";
 import type { RunningProxy } from "./proxy.ts";
 
 export interface ViewOptions {
@@ -18,7 +18,7 @@ export interface ViewOptions {
   readonly notices: () => readonly string[];
 }
 
-export function createView(options: ViewOptions): ReadOnlyView {
+export function createView(options: ViewOptions): ProxyView {
   const { proxy, version, clock, flags, notices } = options;
   const now = () => clock.now();
   const { core, inputs, source, telemetry, backend } = proxy;

@@ -6,7 +6,7 @@ import type { Adoption, Backend } from "../backend/backend.ts";
 import { servedFamilies } from "../backend/capabilities.ts";
 import type { ForeignChange } from "../backend/drift.ts";
 import type { Clock } from "../base/clock.ts";
-import { STOP_WRITING_MS, SYNC_RETRY_MS } from "../base/limits.ts";
+import { STOP_TIMEOUT_MS, SYNC_RETRY_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { FlowReconciler } from "../conntrack/reconcile-flows.ts";
@@ -18,10 +18,10 @@ import type { Source, SourceEvents } from "../source/source.ts";
 import { FrontendClaims } from "../state/claims.ts";
 import { FamilyWarnings } from "../state/families.ts";
 import { SyncLoop, type SyncReport } from "../sync/loop.ts";
-import { type Pace, Pacer } from "../sync/pacer.ts";
+import { Pacer, type SyncIntervals } from "../sync/pacer.ts";
 import { PlanInputs } from "../sync/plan-inputs.ts";
 import { RepairTiming } from "../sync/repair-timing.ts";
-import { awaitConflict, NO_CONFLICT } from "../takeover/await-conflict.ts";
+import { NO_CONFLICT, waitForConflictEnd } from "../takeover/await-conflict.ts";
 import { skeletonOptions, usesPodCidrs } from "./backend-options.ts";
 import type { CreateSource } from "./choose-source.ts";
 import type { Telemetry } from "./telemetry.ts";
@@ -137,7 +137,7 @@ export class RunningProxy {
       this.inputs.setInterfaceAddresses(list);
       this.#request();
     });
-    this.#conflict = await awaitConflict({ clock, log: this.#log, own });
+    this.#conflict = await waitForConflictEnd({ clock, log: this.#log, own });
     const free = await this.#conflict.noConflict;
     // Rules that depend on podCIDRs wait for the Node. All others are adopted before the first
     // request to the API server.
@@ -172,7 +172,7 @@ export class RunningProxy {
     this.#addresses?.close();
     const closed = Promise.resolve(this.backend.close());
     const deadline = new Promise<void>((resolve) => {
-      this.#options.clock.after(STOP_WRITING_MS, resolve);
+      this.#options.clock.after(STOP_TIMEOUT_MS, resolve);
     });
     await Promise.race([closed, deadline]);
   }
@@ -314,6 +314,6 @@ function adoptionText(outcome: Adoption["outcome"], what: string): string {
   return `Replaced ${what} because its layout differed`;
 }
 
-function paceOf({ minSyncMs, syncPeriodMs }: Config): Pace {
+function paceOf({ minSyncMs, syncPeriodMs }: Config): SyncIntervals {
   return { minIntervalMs: minSyncMs, retryMsMax: syncPeriodMs };
 }

@@ -46,26 +46,26 @@ export function nodeReference(name: string, uid: string): ObjectReference {
 const START = { action: "StartKubeProxy" } as const;
 
 /** The first sync is complete. */
-export function started(node: ObjectReference): KubeEvent {
+export function startedEvent(node: ObjectReference): KubeEvent {
   return { ...START, type: "Normal", reason: "Starting", note: "", regarding: node };
 }
 
 /** The health server cannot listen. `error` names the address. */
-export function healthServerFailed(node: ObjectReference, error: string): KubeEvent {
+export function healthServerFailedEvent(node: ObjectReference, error: string): KubeEvent {
   const reason = "FailedToStartProxierHealthcheck";
   const note = `healthz server failed: ${error}`;
   return { ...START, type: "Warning", reason, note, regarding: node };
 }
 
 /** The metrics server cannot listen. `error` names the address. */
-export function metricsServerFailed(node: ObjectReference, error: string): KubeEvent {
+export function metricsServerFailedEvent(node: ObjectReference, error: string): KubeEvent {
   const reason = "FailedToStartMetricServer";
   const note = `starting metrics server failed: ${error}`;
   return { ...START, type: "Warning", reason, note, regarding: node };
 }
 
 /** A healthCheckNodePort cannot listen. Every attempt records it; the recorder makes a series. */
-export function serviceHealthCheckFailed(failed: {
+export function serviceHealthCheckFailedEvent(failed: {
   readonly nodeName: string;
   readonly namespace: string;
   readonly name: string;

@@ -42,7 +42,7 @@ export interface WantedSysctl {
  * for a value computed from the CPUs also overrides a larger minimum; the minimum alone may exceed
  * it.
  */
-export function wantedEntries(settings: ConntrackSettings, cpus: number): number {
+export function requiredConntrackMax(settings: ConntrackSettings, cpus: number): number {
   const { maxPerCore, min } = settings;
   const scaled = maxPerCore * cpus;
   return scaled > MAX_BY_CORES ? MAX_BY_CORES : scaled > 0 ? Math.max(scaled, min) : 0;
@@ -50,7 +50,7 @@ export function wantedEntries(settings: ConntrackSettings, cpus: number): number
 
 /** Returns all settings that the configuration requires, in the order to write them. */
 export function wantedSysctls(settings: ConntrackSettings, cpus: number): readonly WantedSysctl[] {
-  const entries = wantedEntries(settings, cpus);
+  const entries = requiredConntrackMax(settings, cpus);
   const buckets = Math.floor(entries / ENTRIES_PER_BUCKET);
   const timeout = (name: ConntrackSysctl, ms: number, field: string): WantedSysctl => {
     const value = ms > 0 ? Math.max(1, Math.floor(ms / 1000)) : 0;

@@ -11,12 +11,12 @@ export interface HostFacts {
 
 /** Reads the facts. It costs reading two small files. */
 export function hostFacts(files = new KernelFiles()): HostFacts {
-  const online = countOf(files.text("/sys/devices/system/cpu/online") ?? "");
+  const online = countCpuList(files.text("/sys/devices/system/cpu/online") ?? "");
   return { kernelRelease: release(), cpus: online || cpus().length || 1 };
 }
 
 /** Counts the members of a list like `0-3,8`. Returns 0 if it is not a list. */
-export function countOf(list: string): number {
+export function countCpuList(list: string): number {
   let count = 0;
   for (const range of list.split(",")) {
     const [, first, last] = /^(\d+)(?:-(\d+))?$/.exec(range) ?? [];

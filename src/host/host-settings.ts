@@ -18,7 +18,7 @@ import {
 } from "./conntrack-sysctls.ts";
 import { hostFacts } from "./host-facts.ts";
 import { KernelFiles, NETFILTER_SYSCTLS, setSysctl, subjectOf } from "./kernel-files.ts";
-import { LocalnetRouting } from "./localnet.ts";
+import { RouteLocalnet } from "./localnet.ts";
 
 const OOM_SCORE = "/proc/self/oom_score_adj";
 const CODE = "SYSCTL_REFUSED";
@@ -37,7 +37,7 @@ export class HostSettings {
   readonly #files: KernelFiles;
   /** Problems of connection tracking. */
   readonly #problems: ProblemSet;
-  readonly #localnet: LocalnetRouting;
+  readonly #localnet: RouteLocalnet;
   #cancelCheck = () => {};
 
   constructor({ clock, log, problems, files = new KernelFiles() }: HostSettingsOptions) {
@@ -45,7 +45,7 @@ export class HostSettings {
     this.#log = log.from("host-settings.ts");
     this.#problems = new ProblemSet(problems);
     this.#files = files;
-    this.#localnet = new LocalnetRouting({ clock, log, problems, files });
+    this.#localnet = new RouteLocalnet({ clock, log, problems, files });
   }
 
   /**
@@ -124,7 +124,7 @@ export class HostSettings {
 }
 
 /** The log line at the end of --init-only. It is kube-proxy's text, which scripts look for. */
-export const INITIALIZED = "System initialized and --init-only specified";
+export const INIT_ONLY_MESSAGE = "System initialized and --init-only specified";
 
 /**
  * Runs --init-only: does everything that needs full privileges, so that a later run can have fewer.
@@ -140,7 +140,7 @@ export async function initializeHost(
   const { localhostNodePorts } = await probe();
   settings.tuneConntrack(config.conntrack);
   settings.routeLocalnet(localhostNodePorts && config.localhostNodePorts);
-  return INITIALIZED;
+  return INIT_ONLY_MESSAGE;
 }
 
 function pathOf(name: string): string {

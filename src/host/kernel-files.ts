@@ -1,6 +1,6 @@
 /** Reads and writes kernel settings: numbers in files of /proc and /sys. */
 import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
-import { causeOf } from "../base/errors.ts";
+import { describeCause } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import type { Problem } from "../problems/problem.ts";
 
@@ -45,7 +45,7 @@ export class KernelFiles {
       }
       return "";
     } catch (thrown) {
-      return causeOf(thrown);
+      return describeCause(thrown);
     }
   }
 }

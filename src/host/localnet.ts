@@ -25,7 +25,7 @@ export interface LocalnetOptions {
   readonly files: KernelFiles;
 }
 
-export class LocalnetRouting {
+export class RouteLocalnet {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #problems: ProblemSet;

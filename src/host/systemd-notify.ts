@@ -15,7 +15,7 @@ import {
 } from "../os/posix.ts";
 import { errnoText } from "../os/system-error.ts";
 
-export interface NotifierOptions {
+export interface SystemdNotifierOptions {
   /**
    * The source of the variables. They are removed, so that no child process acts as the service.
    */
@@ -29,14 +29,14 @@ export interface NotifierOptions {
   readonly healthy: () => boolean;
 }
 
-export class Notifier {
+export class SystemdNotifier {
   readonly #address: Uint8Array | undefined;
   readonly #log: Logger;
   #cancel = () => {};
   #stopped = false;
 
   /** If the watchdog is enabled, starts sending messages after half its period. */
-  constructor({ environment, pid, clock, log, healthy }: NotifierOptions) {
+  constructor({ environment, pid, clock, log, healthy }: SystemdNotifierOptions) {
     this.#log = log.from("systemd-notify.ts");
     const path = takeVariable(environment, "NOTIFY_SOCKET");
     const periodMs = Number(takeVariable(environment, "WATCHDOG_USEC") ?? 0) / 1000;
@@ -79,7 +79,7 @@ export class Notifier {
 }
 
 function takeVariable(
-  environment: NotifierOptions["environment"],
+  environment: SystemdNotifierOptions["environment"],
   name: string,
 ): string | undefined {
   const value = environment[name];

@@ -3,7 +3,7 @@
  * tools that read and write it.
  */
 
-import type { Receipt } from "../backend/backend.ts";
+import type { ApplyResult } from "../backend/backend.ts";
 import { SluiceError } from "../base/errors.ts";
 import type { OperationList } from "../model/operation-list.ts";
 import type { OwnerId } from "../model/owner.ts";
@@ -15,9 +15,9 @@ import type { Chains } from "./rules/chain-texts.ts";
 import type { RulesetOptions } from "./rules/fixed-chains.ts";
 import type { Describe } from "./rules/port-description.ts";
 import { Ruleset } from "./rules/ruleset.ts";
-import { readSaved, type SavedChains } from "./saved-chains.ts";
+import { parseSavedSlices, type SavedChains } from "./saved-chains.ts";
 import {
-  areFromSluice,
+  areSluiceChains,
   CANARY,
   isKubeProxyChain,
   RULE_TABLES,
@@ -25,7 +25,7 @@ import {
   SERVICES,
 } from "./syntax/known-chains.ts";
 import { lockHint } from "./tools/lock-wait.ts";
-import type { RestoreResult, XtTools } from "./tools/tools.ts";
+import type { IptablesTools, RestoreResult } from "./tools/tools.ts";
 
 /** A restore that the tool or kernel refused. */
 export interface RefusedRestore {
@@ -39,7 +39,7 @@ export interface RefusedRestore {
 }
 
 /** The receipt of a change that failed. */
-export type Failure = Extract<Receipt, { readonly ok: false }>;
+export type Failure = Extract<ApplyResult, { readonly ok: false }>;
 
 export interface WriteOutcome {
   readonly bytes: number;
@@ -64,7 +64,7 @@ const SUSPECTS_MAX = 4;
 const ACCEPTED_MS = 10_000;
 
 export class FamilyRules {
-  readonly tools: XtTools;
+  readonly tools: IptablesTools;
   readonly kernel = new KernelChains();
   readonly #ruleset: Ruleset;
   readonly #pause: () => Promise<void>;
@@ -85,7 +85,7 @@ export class FamilyRules {
   readonly #last = { nat: 0, filter: 0 };
 
   /** `pause` lets other work run while a large table is parsed. */
-  constructor(tools: XtTools, options: RulesetOptions, pause: () => Promise<void>) {
+  constructor(tools: IptablesTools, options: RulesetOptions, pause: () => Promise<void>) {
     this.tools = tools;
     this.#ruleset = new Ruleset(tools.family, options);
     this.#pause = pause;
@@ -134,7 +134,7 @@ export class FamilyRules {
     await this.#lookForCanary();
     const found: (readonly [RuleTable, SavedChains])[] = [];
     for (const table of RULE_TABLES) {
-      found.push([table, await readSaved(table, await this.tools.save(table), this.#pause)]);
+      found.push([table, await parseSavedSlices(table, await this.tools.save(table), this.#pause)]);
     }
     if (changes !== this.#changes) return undefined;
     let chains = 0;
@@ -146,7 +146,7 @@ export class FamilyRules {
     return {
       chains,
       serves: nat.has(SERVICES),
-      fromSluice: areFromSluice((chain) => nat.has(chain)),
+      fromSluice: areSluiceChains((chain) => nat.has(chain)),
     };
   }
 

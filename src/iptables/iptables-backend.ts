@@ -3,7 +3,7 @@
  * family.
  */
 
-import type { Adoption, Backend, OwnerLookup, Receipt } from "../backend/backend.ts";
+import type { Adoption, ApplyResult, Backend, OwnerLookup } from "../backend/backend.ts";
 import type { Capabilities } from "../backend/capabilities.ts";
 import type { Drift, ForeignChange } from "../backend/drift.ts";
 import type { ChainReader, LeftoverRules, RestoreStatistics } from "../backend/parts.ts";
@@ -196,7 +196,7 @@ class Iptables implements IptablesBackend {
     return true;
   }
 
-  apply(operations: OperationList, owners: OwnerLookup): Receipt | Promise<Receipt> {
+  apply(operations: OperationList, owners: OwnerLookup): ApplyResult | Promise<ApplyResult> {
     if (this.#closed) {
       const error = new SluiceError("TOOL_FAILED", "write rules: Sluice is stopping");
       return { ok: false, error, transient: true };
@@ -287,7 +287,7 @@ class Iptables implements IptablesBackend {
   async #writeStaged(
     steps: readonly (readonly Step[])[],
     ownerName: (owner: OwnerId) => string,
-  ): Promise<Receipt> {
+  ): Promise<ApplyResult> {
     const started = this.#clock.monotonic();
     const { bytes, failed, drifted } = await this.#writeFamilies(steps, ownerName);
     for (const tool of drifted)

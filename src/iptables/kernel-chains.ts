@@ -6,9 +6,9 @@
 
 import type { Step } from "./restore-text.ts";
 import type { ChainChanges, Chains } from "./rules/chain-texts.ts";
-import { type ChainText, normalize } from "./rules/rule-text.ts";
+import { type ChainText, normalizeRules } from "./rules/rule-text.ts";
 import type { SavedChains } from "./saved-chains.ts";
-import { isJumpOfOurs, type Jump } from "./syntax/jumps.ts";
+import { isOwnJump, type Jump } from "./syntax/jumps.ts";
 import {
   CANARY,
   isShared,
@@ -89,7 +89,7 @@ export class KernelChains {
       const words = dialect.get(chain);
       const accepted = words?.printed === printed && words.wanted === text;
       // Keep the wanted text itself, so that memory holds only one copy of it.
-      const same = printed === text || accepted || normalize(printed) === text;
+      const same = printed === text || accepted || normalizeRules(printed) === text;
       known.set(chain, same ? text : printed);
     }
     state.builtIn = new Map([...saved.builtIn].map(([from, rules]) => [from, [...rules]]));
@@ -247,7 +247,7 @@ export class KernelChains {
       for (const [index, rule] of rules.entries()) {
         const ours = wanted.some((jump) => jump.from === from && jump.rule === rule);
         // -D deletes the first of several equal rules.
-        const surplus = ours ? rules.indexOf(rule) < index : isJumpOfOurs(table, from, rule);
+        const surplus = ours ? rules.indexOf(rule) < index : isOwnJump(table, from, rule);
         if (surplus) yield { kind: "unjump", table, from, rule };
       }
     }

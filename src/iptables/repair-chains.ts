@@ -10,7 +10,7 @@ import type { Step } from "./restore-text.ts";
 import { describePorts } from "./rules/port-description.ts";
 import {
   CANARY,
-  isOverwritten,
+  isOverwrittenByKubeProxy,
   KUBE_PROXY,
   RULE_TABLES,
   type RuleTable,
@@ -51,7 +51,7 @@ export async function compareFamilies(
       steps: family.kernel.differences(family.wanted),
       missingTables: RULE_TABLES.filter((table) => family.kernel.chains(table).size === 0),
       mangleCanaryMissing: !family.mangleCanary,
-      writtenByKubeProxy: isOverwritten(family.kernel.chains("nat")),
+      writtenByKubeProxy: isOverwrittenByKubeProxy(family.kernel.chains("nat")),
     });
   }
   return found;

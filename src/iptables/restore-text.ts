@@ -4,7 +4,7 @@
  */
 
 import type { ChainText } from "./rules/rule-text.ts";
-import { CANARY, RULE_TABLES, type RuleTable, type Xtable } from "./syntax/known-chains.ts";
+import { CANARY, type IptablesTable, RULE_TABLES, type RuleTable } from "./syntax/known-chains.ts";
 
 /** One change that a restore makes. */
 export type Step = { readonly table: RuleTable } & (
@@ -23,7 +23,7 @@ export type Step = { readonly table: RuleTable } & (
 );
 
 /** The step and rule that a line belongs to. */
-export interface RulePlace {
+export interface RuleLocation {
   readonly step: Step;
   /** For a rule, its index in the text of the chain. */
   readonly rule: number | undefined;
@@ -32,7 +32,7 @@ export interface RulePlace {
 export interface RestoreText {
   readonly text: string;
   /** `line` counts from 1. Undefined for a line that belongs to no single step, such as COMMIT. */
-  place(line: number): RulePlace | undefined;
+  place(line: number): RuleLocation | undefined;
   /** The text of the line. */
   words(line: number): string;
 }
@@ -107,7 +107,7 @@ export function printRestore(steps: readonly Step[]): RestoreText {
 }
 
 /** Creates the canary of a table, or empties it if it exists. */
-export function printCanary(table: Xtable): string {
+export function printCanary(table: IptablesTable): string {
   return `*${table}\n:${CANARY} - [0:0]\nCOMMIT\n`;
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { ChainText } from "./rules/rule-text.ts";
-import { isJumpOfOurs } from "./syntax/jumps.ts";
+import { isOwnJump } from "./syntax/jumps.ts";
 import { isKubeProxyChain, isShared, type RuleTable } from "./syntax/known-chains.ts";
 
 export interface SavedChains {
@@ -20,7 +20,7 @@ export interface SavedChains {
 const SLICE = 1 << 20;
 
 /** Parses `iptables-save -t TABLE`. `pause` lets other work run between two slices. */
-export async function readSaved(
+export async function parseSavedSlices(
   table: RuleTable,
   saved: string,
   pause: () => Promise<void>,
@@ -65,7 +65,7 @@ export async function readSaved(
     for (const rule of rules.split("\n")) {
       builtIn.get(chain)?.push(rule);
       const target = / -[jg] (KUBE-\S+)/.exec(` ${rule}`)?.[1];
-      const jump = builtIn.has(chain) && isJumpOfOurs(table, chain, rule);
+      const jump = builtIn.has(chain) && isOwnJump(table, chain, rule);
       if (target !== undefined && !jump) referred.add(target);
     }
   }

@@ -1,14 +1,14 @@
 /**
  * Fills in the API server's defaults, which manifests lack (core/v1 and discovery/v1 defaults.go).
  */
-import { isObject, type JsonObject } from "../base/json.ts";
+import { isJsonObject, type JsonObject } from "../base/json.ts";
 
 /**
  * Returns a copy with defaults. A value of unexpected shape stays as it is; the decoder reports it.
  */
 export function withDefaults(kind: string, object: JsonObject): JsonObject {
   const { metadata } = object;
-  if (!isObject(metadata)) return object;
+  if (!isJsonObject(metadata)) return object;
   switch (kind) {
     case "Service":
       return service({ ...object, metadata: { namespace: "default", ...metadata } });
@@ -23,7 +23,7 @@ const CLIENT_IP_TIMEOUT_S = 10_800;
 
 function service(object: JsonObject): JsonObject {
   const { spec, status } = object;
-  if (!isObject(spec)) return object;
+  if (!isJsonObject(spec)) return object;
   const { type = "ClusterIP", clusterIP, clusterIPs, externalIPs, ports } = spec;
   const addresses = clusterIPs ?? (clusterIP === undefined ? [] : [clusterIP]);
   const external =
@@ -45,25 +45,28 @@ function service(object: JsonObject): JsonObject {
       ports: mapEach(ports, (port) => ({ protocol: "TCP", ...port })),
       ...affinity(spec),
     },
-    ...(isObject(status) ? { status: loadBalancer(status) } : {}),
+    ...(isJsonObject(status) ? { status: loadBalancer(status) } : {}),
   };
 }
 
 function affinity(spec: JsonObject): JsonObject {
   const { sessionAffinity, sessionAffinityConfig: config } = spec;
   if (sessionAffinity !== "ClientIP") return {};
-  const { clientIP } = isObject(config) ? config : {};
+  const { clientIP } = isJsonObject(config) ? config : {};
   return {
     sessionAffinityConfig: {
-      ...(isObject(config) ? config : {}),
-      clientIP: { timeoutSeconds: CLIENT_IP_TIMEOUT_S, ...(isObject(clientIP) ? clientIP : {}) },
+      ...(isJsonObject(config) ? config : {}),
+      clientIP: {
+        timeoutSeconds: CLIENT_IP_TIMEOUT_S,
+        ...(isJsonObject(clientIP) ? clientIP : {}),
+      },
     },
   };
 }
 
 function loadBalancer(status: JsonObject): JsonObject {
   const { loadBalancer } = status;
-  if (!isObject(loadBalancer)) return status;
+  if (!isJsonObject(loadBalancer)) return status;
   const { ingress } = loadBalancer;
   return {
     ...status,
@@ -88,5 +91,5 @@ function family(address: unknown): string {
 
 function mapEach(value: unknown, change: (entry: JsonObject) => JsonObject): unknown {
   if (!Array.isArray(value)) return value;
-  return value.map((entry: unknown) => (isObject(entry) ? change(entry) : entry));
+  return value.map((entry: unknown) => (isJsonObject(entry) ? change(entry) : entry));
 }

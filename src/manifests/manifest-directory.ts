@@ -1,7 +1,7 @@
 /** Reads the files of a manifest directory, and reads a file again only if it changed. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { causeOf } from "../base/errors.ts";
+import { describeCause } from "../base/errors.ts";
 import { FILE_SETTLE_MS } from "../base/limits.ts";
 import type { Problem } from "../problems/problem.ts";
 import { type ManifestObject, parseManifest } from "./parse-manifest.ts";
@@ -69,14 +69,14 @@ async function readOne(
       stamp: "",
       inode,
       objects,
-      problems: [unreadable(path, thrown)],
+      problems: [unreadableProblem(path, thrown)],
     };
   }
 }
 
 /** Returns the problem of a file or directory that cannot be read. */
-export function unreadable(path: string, thrown: unknown): Problem {
-  const message = `read ${path}: ${causeOf(thrown)}`;
+export function unreadableProblem(path: string, thrown: unknown): Problem {
+  const message = `read ${path}: ${describeCause(thrown)}`;
   return { subject: path, code: "MANIFEST_INVALID", field: "", message };
 }
 

@@ -17,14 +17,14 @@ import {
   type EncodeEvent,
   type EventType,
   feedFrame,
-  type Ingest,
+  type ObjectStore,
 } from "../source/watch-frames.ts";
-import { type KnownFile, readFiles, unreadable } from "./manifest-directory.ts";
+import { type KnownFile, readFiles, unreadableProblem } from "./manifest-directory.ts";
 import { type ManifestObject, manifestProblem } from "./parse-manifest.ts";
 
 export interface ManifestSourceOptions {
   readonly directory: string;
-  readonly core: Ingest;
+  readonly core: ObjectStore;
   readonly encode: EncodeEvent;
   readonly nodeName: string;
   readonly clock: Clock;
@@ -117,7 +117,7 @@ export class ManifestSource implements Source {
       files = await readFiles(this.#directory, this.#files, clock.monotonic());
     } catch (thrown) {
       if (this.#stopped) return;
-      this.#problems.begin(unreadable(this.#directory, thrown));
+      this.#problems.begin(unreadableProblem(this.#directory, thrown));
       return;
     }
     if (this.#stopped) return;

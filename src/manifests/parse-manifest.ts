@@ -3,7 +3,7 @@
  * parsed.
  */
 import { messageOf } from "../base/errors.ts";
-import { isObject, type JsonObject } from "../base/json.ts";
+import { isJsonObject, type JsonObject } from "../base/json.ts";
 import type { Problem } from "../problems/problem.ts";
 import { withDefaults } from "./manifest-defaults.ts";
 
@@ -80,7 +80,7 @@ async function fromYaml(path: string, text: string): Promise<DocumentEntry[] | P
   const lineCounter = new LineCounter();
   const entries: DocumentEntry[] = [];
   const lineOf = (node: unknown): number => {
-    const { range } = isObject(node) ? node : {};
+    const { range } = isJsonObject(node) ? node : {};
     return Array.isArray(range) ? lineCounter.linePos(Number(range[0])).line : 1;
   };
   try {
@@ -107,7 +107,7 @@ async function fromYaml(path: string, text: string): Promise<DocumentEntry[] | P
 
 /** Returns the items of a List, a ServiceList and so on. */
 function listItems(value: unknown): readonly unknown[] | undefined {
-  if (!isObject(value)) return undefined;
+  if (!isJsonObject(value)) return undefined;
   const { kind, items } = value;
   return typeof kind === "string" && kind.endsWith("List") && Array.isArray(items)
     ? items
@@ -117,7 +117,8 @@ function listItems(value: unknown): readonly unknown[] | undefined {
 /** Undefined for objects that the API server's selectors would also leave out. */
 function interpret(where: string, value: unknown): ManifestObject | Problem | undefined {
   if (value === null || value === undefined) return undefined;
-  if (!isObject(value)) return manifestProblem(where, "", faultText(value, "must be an object"));
+  if (!isJsonObject(value))
+    return manifestProblem(where, "", faultText(value, "must be an object"));
   const { kind, apiVersion } = value;
   if (!isKind(kind)) {
     const known = Object.keys(API_VERSIONS).join(", ");
@@ -130,13 +131,13 @@ function interpret(where: string, value: unknown): ManifestObject | Problem | un
   }
   const object = withDefaults(kind, value);
   const { metadata, spec } = object;
-  const { name, namespace, labels } = isObject(metadata) ? metadata : {};
+  const { name, namespace, labels } = isJsonObject(metadata) ? metadata : {};
   if (typeof name !== "string" || name === "") {
     return manifestProblem(where, "metadata.name", faultText(name, "must be a name"));
   }
-  const label = isObject(labels) ? labels : {};
+  const label = isJsonObject(labels) ? labels : {};
   if (kind === "Service") {
-    const { type, clusterIP } = isObject(spec) ? spec : {};
+    const { type, clusterIP } = isJsonObject(spec) ? spec : {};
     if ("service.kubernetes.io/service-proxy-name" in label || clusterIP === "None")
       return undefined;
     if (type !== "ExternalName" && (clusterIP === undefined || clusterIP === "")) {

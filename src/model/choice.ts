@@ -10,7 +10,7 @@ export interface EndpointSpan {
 }
 
 /** Result of selection for one service port in one family (kube-proxy's CategorizeEndpoints). */
-export interface Choice {
+export interface EndpointSelection {
   readonly portIndex: number;
   readonly family: Family;
   /**

@@ -7,7 +7,7 @@ export interface NodeFacts {
   /** "" until the Node object has been seen. */
   readonly uid: string;
   /** The node IP of each family: its first InternalIP, otherwise its first ExternalIP. */
-  readonly primary: { readonly [family in Family]?: Address };
+  readonly nodeIPs: { readonly [family in Family]?: Address };
   readonly zone: string;
   readonly podCidrs: readonly Cidr[];
   /**

@@ -9,7 +9,7 @@ import {
 } from "../../asm/layout/choice.ts";
 import { readU16BE, readU32BE } from "../base/bytes.ts";
 import { printAddress, printAddressPort, printIPv4 } from "../net/address.ts";
-import { prefixOf } from "../net/cidr.ts";
+import { prefixLength } from "../net/cidr.ts";
 import type { AddressRange } from "./table-keys.ts";
 
 /** Prints the bytes of an endpoint value: `10.1.0.5:8080`, `[fd00::5]:8080`. */
@@ -24,7 +24,7 @@ export function printEndpoint(value: Uint8Array): string {
 
 /** Prints a range as `10.0.0.0/8`, or as `10.0.0.1-10.0.0.5` if it is not a prefix. */
 export function printRange({ first, last }: AddressRange): string {
-  const prefix = prefixOf(first, last);
+  const prefix = prefixLength(first, last);
   if (prefix === undefined) return `${printAddress(first)}-${printAddress(last)}`;
   return `${printAddress(first)}/${prefix}`;
 }

@@ -11,7 +11,7 @@ export function cidrOf(address: Address): Cidr {
 }
 
 /** Reports whether the range contains the address. False if their families differ. */
-export function contains(cidr: Cidr, address: Address): boolean {
+export function cidrContains(cidr: Cidr, address: Address): boolean {
   if (cidr.family !== address.family) return false;
   const whole = cidr.prefix >> 3;
   for (let i = 0; i < whole; i++) if (cidr.bytes[i] !== address.bytes[i]) return false;
@@ -29,7 +29,7 @@ export function lastAddress(cidr: Cidr): Uint8Array {
  * Returns the prefix length of the interval from `first` to `last`; undefined if it is not one
  * range.
  */
-export function prefixOf(first: Uint8Array, last: Uint8Array): number | undefined {
+export function prefixLength(first: Uint8Array, last: Uint8Array): number | undefined {
   let prefix = 0;
   const bits = first.length * 8;
   const bit = (bytes: Uint8Array, i: number) => (readU8(bytes, i >> 3) >> (7 - (i & 7))) & 1;
@@ -46,12 +46,12 @@ export function prefixOf(first: Uint8Array, last: Uint8Array): number | undefine
  * result is sorted. Two ranges either nest or are disjoint, so comparing each with the previous one
  * is enough.
  */
-export function disjoint(cidrs: readonly Cidr[]): Cidr[] {
+export function removeNested(cidrs: readonly Cidr[]): Cidr[] {
   const sorted = [...cidrs].sort((a, b) => compareAddresses(a, b) || a.prefix - b.prefix);
   const kept: Cidr[] = [];
   for (const cidr of sorted) {
     const before = kept.at(-1);
-    if (before === undefined || !contains(before, cidr)) kept.push(cidr);
+    if (before === undefined || !cidrContains(before, cidr)) kept.push(cidr);
   }
   return kept;
 }

@@ -4,9 +4,9 @@ export type ProtocolName = keyof typeof PROTOCOLS;
 export type Protocol = (typeof PROTOCOLS)[ProtocolName];
 
 /** A protocol name as iptables and nft spell it. */
-export type ProtocolWord = Lowercase<ProtocolName>;
+export type LowercaseProtocol = Lowercase<ProtocolName>;
 
-const WORDS: { readonly [protocol in Protocol]: ProtocolWord } = {
+const WORDS: { readonly [protocol in Protocol]: LowercaseProtocol } = {
   [PROTOCOLS.TCP]: "tcp",
   [PROTOCOLS.UDP]: "udp",
   [PROTOCOLS.SCTP]: "sctp",
@@ -22,16 +22,16 @@ export function isProtocol(number: number): number is Protocol {
 }
 
 /** Returns the name, such as `tcp`. */
-export function protocolWord(protocol: Protocol): ProtocolWord {
+export function printLowercaseProtocol(protocol: Protocol): LowercaseProtocol {
   return WORDS[protocol];
 }
 
 /** Returns the protocol for a name such as `tcp`. */
-export function parseProtocolWord(word: string): Protocol | undefined {
+export function parseLowercaseProtocol(word: string): Protocol | undefined {
   return PROTOCOL_BY_WORD.get(word);
 }
 
 /** Returns `tcp`, or `protocol-50` for a number that no Service can have. */
 export function printProtocol(number: number): string {
-  return isProtocol(number) ? protocolWord(number) : `protocol-${number}`;
+  return isProtocol(number) ? printLowercaseProtocol(number) : `protocol-${number}`;
 }

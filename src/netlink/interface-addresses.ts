@@ -23,7 +23,7 @@ import {
 } from "./constants.ts";
 import { REOPEN_MS, subscribe } from "./event-socket.ts";
 import { AttributeReader, MessageWriter } from "./message.ts";
-import { type Message, type Netlink, NetlinkSocket } from "./socket.ts";
+import { type Netlink, type NetlinkMessage, NetlinkSocket } from "./socket.ts";
 
 /** An address of this node. */
 export interface InterfaceAddress extends Address {
@@ -60,7 +60,7 @@ export function readAddresses(socket: Netlink): readonly InterfaceAddress[] {
 }
 
 /** struct ifaddrmsg { u8 family, prefixlen, flags, scope; u32 index }, then attributes. */
-function readInterfaceAddress({ bytes, start, end }: Message): InterfaceAddress | undefined {
+function readInterfaceAddress({ bytes, start, end }: NetlinkMessage): InterfaceAddress | undefined {
   const kind = bytes[start];
   if (kind !== AF_INET && kind !== AF_INET6) return undefined;
   const family: Family = kind === AF_INET ? 4 : 6;

@@ -19,7 +19,7 @@ import { type Netlink, NetlinkSocket } from "./socket.ts";
  * Returns the names that belong to a device.
  * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
  */
-export function existingLinks(
+export function filterExistingLinks(
   names: readonly string[],
   socket: Netlink = new NetlinkSocket(NETLINK_ROUTE),
 ): string[] {

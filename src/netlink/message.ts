@@ -20,7 +20,7 @@ import {
  * #define NLMSG_ALIGN(len) ( ((len)+NLMSG_ALIGNTO-1) & ~(NLMSG_ALIGNTO-1) ), the same as NLA_ALIGN:
  * 4.
  */
-export function align(length: number): number {
+export function alignTo4(length: number): number {
   return (length + 3) & ~3;
 }
 
@@ -66,8 +66,8 @@ export class MessageWriter {
     this.view.setUint16(start + NLMSG_FLAGS, flags, true);
     this.view.setUint32(start + NLMSG_SEQUENCE, sequence, true);
     this.view.setUint32(start + NLMSG_PORT_ID, 0, true);
-    this.bytes.fill(0, start + NLMSG_HDRLEN, start + NLMSG_HDRLEN + align(header));
-    this.length = start + NLMSG_HDRLEN + align(header);
+    this.bytes.fill(0, start + NLMSG_HDRLEN, start + NLMSG_HDRLEN + alignTo4(header));
+    this.length = start + NLMSG_HDRLEN + alignTo4(header);
     return start;
   }
 
@@ -157,7 +157,7 @@ export class AttributeReader {
     this.type = this.#view.getUint16(this.#next + NLA_TYPE, true) & NLA_TYPE_MASK;
     this.start = this.#next + NLA_HDRLEN;
     this.end = this.#next + length;
-    this.#next += align(length);
+    this.#next += alignTo4(length);
     return true;
   }
 

@@ -52,11 +52,11 @@ import {
   SOCKADDR_NL_PORT_ID,
   SOL_NETLINK,
 } from "./constants.ts";
-import { AttributeReader, align } from "./message.ts";
+import { AttributeReader, alignTo4 } from "./message.ts";
 import type { Refusal } from "./netlink-errors.ts";
 
 /** One message of an answer: views of the receive buffer, valid until the callback returns. */
-export interface Message {
+export interface NetlinkMessage {
   readonly type: number;
   readonly bytes: Uint8Array;
   /** Bounds of the data after the nlmsghdr. */
@@ -65,7 +65,7 @@ export interface Message {
 }
 
 /** The kernel's answer to sent messages. */
-export interface Answer {
+export interface NetlinkReply {
   /** Refusals in the order of processing; empty if the kernel accepted everything. */
   readonly refusals: readonly Refusal[];
   /** Number of accepted messages with NLM_F_ACK. */
@@ -82,9 +82,9 @@ export interface Netlink {
    * Sends one datagram of messages and collects the answers. `each` receives all messages except
    * acks and errors.
    */
-  send(bytes: Uint8Array, length: number, each?: (message: Message) => void): Answer;
+  send(bytes: Uint8Array, length: number, each?: (message: NetlinkMessage) => void): NetlinkReply;
   /** Sends one dump request. Returns true if the kernel's state changed meanwhile: dump again. */
-  dump(bytes: Uint8Array, length: number, each: (message: Message) => void): boolean;
+  dump(bytes: Uint8Array, length: number, each: (message: NetlinkMessage) => void): boolean;
   close(): void;
 }
 
@@ -200,7 +200,7 @@ export class NetlinkSocket implements Netlink {
     this.portId = new DataView(name.buffer).getUint32(SOCKADDR_NL_PORT_ID, true);
   }
 
-  send(bytes: Uint8Array, length: number, each?: (message: Message) => void): Answer {
+  send(bytes: Uint8Array, length: number, each?: (message: NetlinkMessage) => void): NetlinkReply {
     this.#transmit(bytes, length);
     const refusals: Refusal[] = [];
     let acks = 0;
@@ -219,7 +219,7 @@ export class NetlinkSocket implements Netlink {
     return { refusals, acks };
   }
 
-  dump(bytes: Uint8Array, length: number, each: (message: Message) => void): boolean {
+  dump(bytes: Uint8Array, length: number, each: (message: NetlinkMessage) => void): boolean {
     const parts = this.dumpParts(bytes, length, each);
     for (;;) {
       const { done, value } = parts.next();
@@ -235,7 +235,7 @@ export class NetlinkSocket implements Netlink {
   *dumpParts(
     bytes: Uint8Array,
     length: number,
-    each: (message: Message) => void,
+    each: (message: NetlinkMessage) => void,
   ): Generator<void, boolean, void> {
     this.#transmit(bytes, length);
     let changed = false;
@@ -293,7 +293,7 @@ export class NetlinkSocket implements Netlink {
 
   #length = 0;
 
-  #walk(each: (message: Message, flags: number, sequence: number) => boolean): void {
+  #walk(each: (message: NetlinkMessage, flags: number, sequence: number) => boolean): void {
     let offset = 0;
     while (offset + NLMSG_HDRLEN <= this.#length) {
       const length = this.#view.getUint32(offset + NLMSG_LENGTH, true);
@@ -306,7 +306,7 @@ export class NetlinkSocket implements Netlink {
       };
       const flags = this.#view.getUint16(offset + NLMSG_FLAGS, true);
       if (!each(message, flags, this.#view.getUint32(offset + NLMSG_SEQUENCE, true))) return;
-      offset += align(length);
+      offset += alignTo4(length);
     }
   }
 
@@ -314,7 +314,7 @@ export class NetlinkSocket implements Netlink {
    * struct nlmsgerr { int error; struct nlmsghdr msg; }, then attributes if NLM_F_ACK_TLVS. Returns
    * undefined for an ack.
    */
-  #readError(message: Message, flags: number, sequence: number): Refusal | undefined {
+  #readError(message: NetlinkMessage, flags: number, sequence: number): Refusal | undefined {
     const errno = -this.#view.getInt32(message.start + NLMSGERR_ERRNO, true);
     if (errno === 0) return undefined;
     let offset: number | undefined;

@@ -1,6 +1,6 @@
 /** Implements the nftables backend: one table `inet sluice`, programmed over netlink. */
 
-import type { Adoption, Backend, OwnerLookup, Receipt } from "../backend/backend.ts";
+import type { Adoption, ApplyResult, Backend, OwnerLookup } from "../backend/backend.ts";
 import type { Capabilities } from "../backend/capabilities.ts";
 import type { Drift, ForeignChange } from "../backend/drift.ts";
 import type { CounterReader, CounterSink } from "../backend/parts.ts";
@@ -19,13 +19,13 @@ import { type Netlink, NetlinkSocket } from "../netlink/socket.ts";
 import { EAGAIN, EEXIST, ENOENT } from "../os/posix.ts";
 import { errnoOf, isTransient, systemError } from "../os/system-error.ts";
 import { adoptElements } from "./adopt-table.ts";
-import { probe } from "./probe-features.ts";
-import { StaleAffinity } from "./purge-affinity.ts";
+import { probeFeatures } from "./probe-features.ts";
+import { AffinityPurger } from "./purge-affinity.ts";
 import { readActions } from "./read/compare-table.ts";
 import { readCounters, readDeleted } from "./read/read-counters.ts";
 import { TableRepair } from "./repair/repair.ts";
 import { TableKeeper } from "./repair/table-keeper.ts";
-import { Touched } from "./repair/touched.ts";
+import { TouchedObjects } from "./repair/touched.ts";
 import { type TouchListener, watchTable } from "./repair/watch-table.ts";
 import { ElementWriter, operationsIn, type RefusedElement } from "./wire/element-writer.ts";
 import { TABLE } from "./wire/object-names.ts";
@@ -52,7 +52,7 @@ const ATTEMPTS = 3;
 export class NftablesBackend implements Backend {
   readonly mode = "nftables";
   readonly capabilities: Capabilities;
-  readonly affinity: StaleAffinity;
+  readonly affinity: AffinityPurger;
   readonly counters: CounterReader | undefined;
   readonly chains = undefined;
   readonly leftovers = undefined;
@@ -68,7 +68,7 @@ export class NftablesBackend implements Backend {
   #countDeleted: CounterSink | undefined;
   #transactions = 0;
   /** Changes by other processes since the last `verify`. */
-  #touched = new Touched();
+  #touched = new TouchedObjects();
   /** The kernel's generation counter and our number of commits when the table was last read. */
   #known = { generation: 0, commits: 0 };
 
@@ -79,7 +79,7 @@ export class NftablesBackend implements Backend {
     this.#elements = new ElementWriter(this.#keeper.batch);
     const maxOperations = operationsIn(socket.maxBytes);
     this.capabilities = nftablesCapabilities(maxOperations);
-    this.affinity = new StaleAffinity(socket, this.#keeper.batch);
+    this.affinity = new AffinityPurger(socket, this.#keeper.batch);
     this.counters = options.counters ? this.#counterReader() : undefined;
     this.#repair = new TableRepair({
       socket,
@@ -92,7 +92,7 @@ export class NftablesBackend implements Backend {
   }
 
   probe(): void {
-    probe(this.#socket, this.#keeper.batch, this.#keeper.options);
+    probeFeatures(this.#socket, this.#keeper.batch, this.#keeper.options);
   }
 
   start(core: Core): Adoption {
@@ -102,7 +102,7 @@ export class NftablesBackend implements Backend {
     keeper.applyPendingOptions();
     this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
     this.affinity.markAll();
-    this.#touched = new Touched();
+    this.#touched = new TouchedObjects();
     const table = keeper.findTable();
     if (table === undefined) return this.#create("fresh");
     if (!keeper.hasSameMaps(table)) return this.#create("replaced");
@@ -114,7 +114,7 @@ export class NftablesBackend implements Backend {
     const { elements, catchalls } = adoptElements(this.#socket, core, (family, code) =>
       actions.ensure(batch, family, code),
     );
-    if (state !== "intact" || !found.complete || batch.count > 0) keeper.refill();
+    if (state !== "intact" || !found.complete || batch.count > 0) keeper.rewriteRules();
     keeper.wake(table);
     keeper.deleteCatchalls(catchalls);
     keeper.recordHandles();
@@ -132,7 +132,7 @@ export class NftablesBackend implements Backend {
     const foreign =
       ((readGeneration(this.#socket) - generation) >>> 0) - (this.#keeper.batch.commits - commits);
     if (foreign === 0) return;
-    const touched = new Touched();
+    const touched = new TouchedObjects();
     touched.everything = true;
     const by = "unknown: Sluice did not watch the table yet";
     notice({ what: "unknown: any nftables table", by, objects: touched.objectNames() }, touched);
@@ -143,7 +143,7 @@ export class NftablesBackend implements Backend {
       const touched = this.#touched;
       const { summary } = touched;
       if (summary === undefined && !this.#keeper.reconfigured) return undefined;
-      this.#touched = new Touched();
+      this.#touched = new TouchedObjects();
       const keepTouched = () => {
         touched.addLater(this.#touched);
         this.#touched = touched;
@@ -168,7 +168,7 @@ export class NftablesBackend implements Backend {
     return this.#keeper.reconfigure(options);
   }
 
-  apply(operations: OperationList, { nameOf }: Pick<OwnerLookup, "nameOf">): Receipt {
+  apply(operations: OperationList, { nameOf }: Pick<OwnerLookup, "nameOf">): ApplyResult {
     if (operations.count === 0) return { ok: true, bytes: 0, kernelMs: 0 };
     return this.#transact(operations, nameOf);
   }
@@ -177,7 +177,7 @@ export class NftablesBackend implements Backend {
     operations: OperationList,
     ownerName: (owner: OwnerId) => string,
     begin = () => this.#keeper.batch.begin(),
-  ): Receipt {
+  ): ApplyResult {
     const batch = this.#keeper.batch;
     begin();
     const offsets = this.#sorter.sort(operations);
@@ -246,7 +246,7 @@ export class NftablesBackend implements Backend {
     operations: OperationList,
     refusal: Refusal | undefined,
     ownerName: (owner: OwnerId) => string,
-  ): Receipt {
+  ): ApplyResult {
     const fault = refusal && this.#elements.refusedElement(refusal);
     const owner = fault?.owner;
     const errno = refusal?.errno ?? EAGAIN;
@@ -274,7 +274,7 @@ export class NftablesBackend implements Backend {
    * so `verify` checks all elements and the change is refused only once.
    */
   #suspect(operations: OperationList, fault: RefusedElement | undefined): void {
-    const touched = new Touched();
+    const touched = new TouchedObjects();
     if (fault === undefined) touched.chains = true;
     else touched.addKey(fault.table, fault.key, 0, fault.key.length);
     for (const { table, key } of operations) touched.addKey(table, key, 0, key.length);

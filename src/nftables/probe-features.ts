@@ -18,12 +18,12 @@ import { type Chain, rule, writeChain, writeRules } from "./wire/chains.ts";
 import {
   dnat,
   type Expression,
-  hostOrder,
+  hostOrderBytes,
   immediate,
   lookupValue,
   masqueradeExpression,
   metaSet,
-  random,
+  randomNumber,
   rejectExpression,
 } from "./wire/expressions.ts";
 import {
@@ -69,7 +69,7 @@ const FEATURES: readonly Feature[] = [
   {
     name: "numgen",
     needs: [],
-    chains: [chainOf(random(2, 0), metaSet(nft.NFT_META_MARK, 0))],
+    chains: [chainOf(randomNumber(2, 0), metaSet(nft.NFT_META_MARK, 0))],
   },
   { name: "fib in family inet", needs: [], chains: [prerouting(...matchLocal("eq", "saddr"))] },
   { name: "conntrack status", needs: [], chains: [prerouting(...matchTranslated())] },
@@ -84,7 +84,7 @@ const FEATURES: readonly Feature[] = [
     needs: ["endpoints4"],
     chains: [
       prerouting(
-        ...[...matchFrontendKey(4, 0), immediate(3, hostOrder(0))],
+        ...[...matchFrontendKey(4, 0), immediate(3, hostOrderBytes(0))],
         ...[lookupValue("endpoints4", 0, 0), dnat(nft.NFPROTO_IPV4, 0, 1)],
       ),
     ],
@@ -106,7 +106,7 @@ const FEATURES: readonly Feature[] = [
  * Fails if the kernel lacks a feature.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED
  */
-export function probe(socket: Netlink, batch: Batch, options: SkeletonOptions): void {
+export function probeFeatures(socket: Netlink, batch: Batch, options: SkeletonOptions): void {
   const chains = new Map<string, Chain>();
   for (const chain of skeleton(options)) chains.set(chain.name, chain);
   for (const code of sampleActions()) {

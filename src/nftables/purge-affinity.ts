@@ -60,7 +60,7 @@ const MAP_OF: readonly (ClientMap | undefined)[] = TABLE_IDS.map((id) =>
  * Notes which maps may remember clients for missing frontends or endpoints, and deletes these
  * clients. Reading a map takes time for every client in it, so it reads only the noted maps.
  */
-export class StaleAffinity implements AffinityCleanup {
+export class AffinityPurger implements AffinityCleanup {
   readonly #socket: Netlink;
   readonly #batch: Batch;
   readonly #maps = new Set<ClientMap>();

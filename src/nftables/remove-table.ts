@@ -2,7 +2,7 @@
 import { refusalError } from "../netlink/netlink-errors.ts";
 import type { Netlink } from "../netlink/socket.ts";
 import { readTable } from "./read/read-objects.ts";
-import { isOurs, writeDeleteTable } from "./ruleset/install.ts";
+import { isSluiceTable, writeDeleteTable } from "./ruleset/install.ts";
 import { Batch } from "./wire/message-batch.ts";
 import { TABLE } from "./wire/object-names.ts";
 
@@ -13,7 +13,7 @@ import { TABLE } from "./wire/object-names.ts";
 export function ownerOfTable(socket: Netlink): "ours" | "absent" | "foreign" {
   const found = readTable(socket);
   if (found === undefined) return "absent";
-  return isOurs(found.comment) ? "ours" : "foreign";
+  return isSluiceTable(found.comment) ? "ours" : "foreign";
 }
 
 /**

@@ -3,7 +3,7 @@
  * to the API server and results of health checks.
  */
 import type { RequestMeter } from "../api-client/request-meter.ts";
-import { Counter, Gauge, Histogram, type Instrument, readingOf } from "./instruments.ts";
+import { Counter, Gauge, Histogram, type Instrument, valueInstrument } from "./instruments.ts";
 
 /** Seconds. */
 const REQUEST_BUCKETS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60];
@@ -46,7 +46,7 @@ export class RestClientMetrics implements RequestMeter {
  * (metrics/prometheus/slis). As in kube-proxy, the only check is ping, which succeeds if the
  * process answers.
  */
-export class Slis {
+export class SliMetrics {
   readonly #check = new Gauge({
     name: "kubernetes_healthcheck",
     help: "[STABLE] This metric records the result of a single healthcheck.",
@@ -77,7 +77,7 @@ export class Slis {
   }
 
   instruments(): Instrument[] {
-    const started = readingOf(
+    const started = valueInstrument(
       "gauge",
       {
         name: "process_start_time_seconds",

@@ -19,7 +19,7 @@ import { printEndpoint } from "../model/print.ts";
 import type { Service } from "../model/service.ts";
 import { isNodePortTable, readPort, readProtocol } from "../model/table-keys.ts";
 import { keySize, type TableId, tableKind, valueSize } from "../model/tables.ts";
-import { type Instrument, readingOf, type Sample } from "./instruments.ts";
+import { type Instrument, type Sample, valueInstrument } from "./instruments.ts";
 
 type CountingCore = Pick<Core, "count" | "ownerOf" | "serviceKey" | "findService" | "readService">;
 
@@ -130,7 +130,7 @@ export class ConnectionCounters {
         labels: ["namespace", "service", "endpoint"],
         samples: () => endpoints,
       },
-      readingOf(
+      valueInstrument(
         "gauge",
         {
           name: "sluice_service_series_omitted",
@@ -138,7 +138,7 @@ export class ConnectionCounters {
         },
         omittedPorts,
       ),
-      readingOf(
+      valueInstrument(
         "gauge",
         {
           name: "sluice_endpoint_series_omitted",
@@ -146,7 +146,7 @@ export class ConnectionCounters {
         },
         omittedEndpoints,
       ),
-      readingOf(
+      valueInstrument(
         "counter",
         {
           name: "sluice_connection_readings_failed_total",

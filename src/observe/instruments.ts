@@ -174,7 +174,7 @@ export class Histogram implements Instrument {
 }
 
 /** Returns an instrument for a number that is read at the scrape. */
-export function readingOf(
+export function valueInstrument(
   type: "counter" | "gauge",
   definition: Pick<Definition, "name" | "help">,
   value: number,

@@ -14,7 +14,7 @@ import type { SourceStatus } from "../source/source.ts";
 import type { SyncReport } from "../sync/loop.ts";
 import type { RepairReport } from "../sync/repair-timing.ts";
 import { buildInfo } from "./build-info.ts";
-import { RestClientMetrics, Slis } from "./component-metrics.ts";
+import { RestClientMetrics, SliMetrics } from "./component-metrics.ts";
 import type { ConnectionCounters } from "./connections.ts";
 import { Counter, exponentialBuckets, Gauge, Histogram, type Instrument } from "./instruments.ts";
 import { KubeproxyMetrics, type ObjectChange, programmingSeconds } from "./kubeproxy-metrics.ts";
@@ -53,7 +53,7 @@ export class Metrics {
   /** Measures requests to the API server; passed to the API client. */
   readonly restClient = new RestClientMetrics();
   /** The content of /metrics/slis. */
-  readonly slis: Slis;
+  readonly slis: SliMetrics;
   readonly #kubeproxy: KubeproxyMetrics;
   readonly #startedAt: number;
   readonly #syncs = new Counter({
@@ -139,7 +139,7 @@ export class Metrics {
   constructor(startedAt: number) {
     this.#startedAt = startedAt;
     this.#kubeproxy = new KubeproxyMetrics(startedAt);
-    this.slis = new Slis(startedAt);
+    this.slis = new SliMetrics(startedAt);
     for (const outcome of ["done", "refused", "failed"]) this.#syncs.add(0, outcome);
     for (const object of ["table", "chain", "map", "element"]) this.#repairs.add(0, object);
     for (const operation of ["add", "delete"]) this.#operations.add(0, operation);

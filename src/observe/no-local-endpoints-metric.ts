@@ -3,7 +3,7 @@
  * node (kubeproxy_sync_proxy_rules_no_local_endpoints_total). This node drops their traffic.
  */
 
-import type { Choice } from "../model/choice.ts";
+import type { EndpointSelection } from "../model/choice.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import { externalPolicyLocal } from "../plan/policy.ts";
 import type { Counts } from "./view.ts";
@@ -17,7 +17,7 @@ export class NoLocalEndpoints {
   readonly #ports = new Map<ServiceId, readonly { policy: Count["policy"]; family: 4 | 6 }[]>();
 
   /** Takes a selected Service; undefined if it was deleted. */
-  update(id: ServiceId, service: Service | undefined, choices: readonly Choice[]): void {
+  update(id: ServiceId, service: Service | undefined, choices: readonly EndpointSelection[]): void {
     if (service === undefined) {
       this.#ports.delete(id);
       return;

@@ -3,7 +3,7 @@
  * As in kube-proxy, network bytes belong to the whole namespace, which for a proxy is the node.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { type Instrument, readingOf } from "./instruments.ts";
+import { type Instrument, valueInstrument } from "./instruments.ts";
 
 /** The files of /proc/self; replaced in tests. */
 export interface ProcessFiles {
@@ -90,12 +90,12 @@ const READINGS: readonly Reading[] = [
 export function processInstruments(startedAt: number, files: ProcessFiles = SELF): Instrument[] {
   const read = READINGS.map(([type, name, help, reading]): Instrument => {
     const value = attempt(() => reading(files));
-    const described = readingOf(type, { name: `process_${name}`, help }, value ?? 0);
+    const described = valueInstrument(type, { name: `process_${name}`, help }, value ?? 0);
     return value === undefined ? { ...described, samples: () => [] } : described;
   });
   const help = "Start time of the process since unix epoch in seconds.";
   const started = { name: "process_start_time_seconds", help };
-  return [...read, readingOf("gauge", started, startedAt / 1000)];
+  return [...read, valueInstrument("gauge", started, startedAt / 1000)];
 }
 
 function attempt(read: () => number | undefined): number | undefined {

@@ -70,7 +70,7 @@ export interface ServiceView {
 }
 
 /** Computed on request. Callers must not keep results, and nothing here changes state. */
-export interface ReadOnlyView {
+export interface ProxyView {
   readonly version: string;
   /** Start of the process, ms since the epoch. */
   readonly startedAt: number;

@@ -2,7 +2,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
-import { FILE_SETTLE_MS, MANIFESTS_RESCAN_MS } from "../base/limits.ts";
+import { DIRECTORY_RESCAN_MS, FILE_SETTLE_MS } from "../base/limits.ts";
 
 /**
  * Calls back after every change to the directory's entries, and every MANIFESTS_RESCAN_MS without
@@ -30,7 +30,7 @@ export function watchDirectory(path: string, clock: Clock, onMaybeChanged: () =>
     inside = open(path, announced);
   };
   const rescan = () => {
-    cancel = clock.after(MANIFESTS_RESCAN_MS, () => {
+    cancel = clock.after(DIRECTORY_RESCAN_MS, () => {
       look();
       onMaybeChanged();
       rescan();

@@ -22,7 +22,7 @@ import { lastAddress } from "../net/cidr.ts";
 import type { Frontend } from "../state/frontends.ts";
 
 /** Returns core memory of at least `bytes` bytes. A call with the same size keeps the content. */
-export type Reserve = (bytes: number) => Uint8Array;
+export type ReserveMemory = (bytes: number) => Uint8Array;
 
 const EMPTY = new Uint8Array(0);
 const FIRST_RESERVATION = 64 * 1024;
@@ -32,13 +32,13 @@ const FIRST_RESERVATION = 64 * 1024;
  * order passed to `core.diff`. Nothing is allocated per element.
  */
 export class DesiredWriter {
-  readonly #reserve: Reserve;
+  readonly #reserve: ReserveMemory;
   #region: Uint8Array = EMPTY;
   #view: DataView = new DataView(EMPTY.buffer);
   #capacity = 0;
   #at = 0;
 
-  constructor(reserve: Reserve) {
+  constructor(reserve: ReserveMemory) {
     this.#reserve = reserve;
   }
 

@@ -3,7 +3,7 @@
  * and never loops over endpoints.
  */
 
-import type { Choice } from "../model/choice.ts";
+import type { EndpointSelection } from "../model/choice.ts";
 import { addressKey, type FrontendKey } from "../model/frontend-key.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import { OWNER_NODE } from "../model/owner.ts";
@@ -18,7 +18,7 @@ import { allowedSources, planSources } from "./source-ranges.ts";
 /** The inputs of the plan other than Services and their endpoints. */
 export interface PlanContext {
   /** The node's own addresses, with bindAddress applied. */
-  readonly primary: NodeFacts["primary"];
+  readonly primary: NodeFacts["nodeIPs"];
   readonly claims: { holds(id: ServiceId, key: FrontendKey): boolean };
   /** Sorted and disjoint (state/service-cidrs.ts). */
   readonly serviceCidrs: readonly Cidr[];
@@ -42,7 +42,7 @@ const SERVICE_CIDRS = { 4: tableId("service-cidrs", 4), 6: tableId("service-cidr
 /** Writes every element of one Service, for the frontends that it holds (state/claims.ts). */
 export function planService(
   { service, frontends, clusterIPs }: ExpandedService,
-  choices: readonly Choice[],
+  choices: readonly EndpointSelection[],
   context: PlanContext,
   writer: DesiredWriter,
 ): void {
@@ -60,7 +60,7 @@ export function planService(
     4: guarded ? allowedSources(service, 4, primary) : [],
     6: guarded ? allowedSources(service, 6, primary) : [],
   };
-  const byPort: Choice[] = [];
+  const byPort: EndpointSelection[] = [];
   for (const choice of choices) byPort[choiceIndex(choice.portIndex, choice.family)] = choice;
   for (const frontend of frontends) {
     if (!claims.holds(service.id, frontend.key)) continue;

@@ -5,7 +5,7 @@
  */
 import { SLOTS_MAX } from "../base/limits.ts";
 import { encodeAction, type SlotTable, type SnatMode } from "../model/actions.ts";
-import type { Choice, EndpointSpan } from "../model/choice.ts";
+import type { EndpointSelection, EndpointSpan } from "../model/choice.ts";
 import type { Service } from "../model/service.ts";
 import { type TableId, tableId } from "../model/tables.ts";
 import type { Family } from "../net/address.ts";
@@ -40,7 +40,7 @@ const ACCEPT_ACTION = encodeAction({ verb: "accept" });
 export function planFrontend(
   service: Service,
   frontend: Frontend,
-  choice: Choice,
+  choice: EndpointSelection,
   writer: DesiredWriter,
 ): void {
   const tables = frontend.address === undefined ? NODE_PORT_TABLES : ADDRESS_TABLES;
@@ -60,7 +60,7 @@ export function externalPolicyLocal(service: Service): boolean {
   return service.type !== "ClusterIP" || service.externalIPs.length > 0;
 }
 
-function planInternal(service: Service, choice: Choice, plan: FrontendPlan): void {
+function planInternal(service: Service, choice: EndpointSelection, plan: FrontendPlan): void {
   const span = service.internalLocal ? choice.local : choice.cluster;
   if (span.count > 0) plan.everyone(span, "plain");
   // As in kube-proxy: with policy Local, a local endpoint may appear, so drop lets the client
@@ -68,12 +68,12 @@ function planInternal(service: Service, choice: Choice, plan: FrontendPlan): voi
   else plan.refuse(service.internalLocal && choice.usable ? "drop" : "reject");
 }
 
-function planExternalCluster(choice: Choice, plan: FrontendPlan): void {
+function planExternalCluster(choice: EndpointSelection, plan: FrontendPlan): void {
   if (choice.cluster.count > 0) plan.everyone(choice.cluster, "masquerade");
   else plan.refuse("reject");
 }
 
-function planExternalLocal(choice: Choice, plan: FrontendPlan): void {
+function planExternalLocal(choice: EndpointSelection, plan: FrontendPlan): void {
   const { cluster, local, usable } = choice;
   if (!usable) {
     plan.refuse("reject");

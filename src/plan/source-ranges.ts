@@ -7,7 +7,7 @@ import type { NodeFacts } from "../model/node-facts.ts";
 import type { Service } from "../model/service.ts";
 import { tableId } from "../model/tables.ts";
 import type { Cidr, Family } from "../net/address.ts";
-import { cidrOf, contains, disjoint } from "../net/cidr.ts";
+import { cidrContains, cidrOf, removeNested } from "../net/cidr.ts";
 import type { Frontend } from "../state/frontends.ts";
 import type { DesiredWriter } from "./desired.ts";
 
@@ -21,16 +21,16 @@ const ALLOWED = { 4: tableId("allowed", 4), 6: tableId("allowed", 6) };
 export function allowedSources(
   service: Service,
   family: Family,
-  primary: NodeFacts["primary"],
+  primary: NodeFacts["nodeIPs"],
 ): Cidr[] {
   const ranges = service.sourceRanges.filter((range) => range.family === family);
   if (ranges.some((range) => range.prefix === 0)) return [];
   // If a VIP is bound on the node, the node connects to it from the VIP itself.
   const own = primary[family];
-  if (own !== undefined && ranges.some((range) => contains(range, own))) {
+  if (own !== undefined && ranges.some((range) => cidrContains(range, own))) {
     for (const vip of service.vips) if (vip.family === family) ranges.push(cidrOf(vip));
   }
-  return disjoint(ranges);
+  return removeNested(ranges);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Reads and checks the fields of an API object of unknown shape. Null counts as absent. */
 import { SluiceError } from "../base/errors.ts";
-import { isObject, type JsonObject, objectAt, stringAt } from "../base/json.ts";
+import { isJsonObject, type JsonObject, objectAt, stringAt } from "../base/json.ts";
 
 export class ObjectFields {
   readonly #subject: string;
@@ -15,7 +15,7 @@ export class ObjectFields {
   constructor(subject: string, path: string, value: unknown) {
     this.#subject = subject;
     this.#path = path;
-    if (!isObject(value)) throw invalid(subject, path, "must be an object", value);
+    if (!isJsonObject(value)) throw invalid(subject, path, "must be an object", value);
     this.#values = value;
   }
 

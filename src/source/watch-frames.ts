@@ -71,7 +71,7 @@ export type EventType = "ADDED" | "MODIFIED" | "DELETED";
 export type EncodeEvent = (kind: ObjectKind, type: EventType, object: JsonObject) => Uint8Array;
 
 /** The methods of the core that sources need. */
-export type Ingest = Pick<Core, "openStream" | "beginReplace" | "endReplace">;
+export type ObjectStore = Pick<Core, "openStream" | "beginReplace" | "endReplace">;
 
 /** The platforms of the program are little-endian. */
 const MAGIC = new Uint8Array(Uint32Array.of(UNKNOWN_MAGIC).buffer);

@@ -6,7 +6,7 @@
 import { addressKey, type FrontendKey } from "../model/frontend-key.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import { printAddress } from "../net/address.ts";
-import { protocolWord } from "../net/protocol.ts";
+import { printLowercaseProtocol } from "../net/protocol.ts";
 import type { Problem } from "../problems/problem.ts";
 import {
   clusterIpsOf,
@@ -185,7 +185,7 @@ function print(
   { address, family, protocol, port }: Frontend,
   dualStack: boolean,
 ): { readonly what: string; readonly text: string } {
-  const word = protocolWord(protocol);
+  const word = printLowercaseProtocol(protocol);
   const rest = `${port}/${word.toUpperCase()}`;
   if (address === undefined) {
     const nodePort = dualStack ? `IPv${family} node port` : "node port";

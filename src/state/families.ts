@@ -7,16 +7,16 @@ import type { NodeFacts } from "../model/node-facts.ts";
 import type { Cidr, Family } from "../net/address.ts";
 
 /** The settings that are checked. */
-export type RangeSettings = Pick<Config, "detectLocal" | "clusterCIDRs" | "nodePortAddresses">;
+export type FamilySettings = Pick<Config, "detectLocal" | "clusterCIDRs" | "nodePortAddresses">;
 
 /**
  * Returns one warning per missing range, once the node's addresses are known. Sluice still serves
  * such a family. Without a pod range it cannot tell pods from other sources; without a
  * nodePortAddresses range it serves node ports on all addresses of the family.
  */
-export function missingFamilies(settings: RangeSettings, node: NodeFacts): readonly string[] {
+export function missingFamilies(settings: FamilySettings, node: NodeFacts): readonly string[] {
   const { detectLocal, clusterCIDRs, nodePortAddresses } = settings;
-  const families = ([4, 6] as const).filter((family) => node.primary[family] !== undefined);
+  const families = ([4, 6] as const).filter((family) => node.nodeIPs[family] !== undefined);
   const pods = (what: string, cidrs: readonly Cidr[], hint: string) =>
     familiesMissingFrom(families, cidrs).map(
       (family) =>
@@ -43,7 +43,7 @@ export class FamilyWarnings {
     this.#warn = warn;
   }
 
-  update(settings: RangeSettings, node: NodeFacts): void {
+  update(settings: FamilySettings, node: NodeFacts): void {
     const before = this.#current;
     this.#current = missingFamilies(settings, node);
     for (const sentence of this.#current) if (!before.includes(sentence)) this.#warn(sentence);
@@ -52,18 +52,18 @@ export class FamilyWarnings {
 
 /** Returns whether the Node or the clusterCIDRs have an address or pod range of this family. */
 export function hasFamily(
-  { clusterCIDRs }: Pick<RangeSettings, "clusterCIDRs">,
-  { primary, podCidrs }: NodeFacts,
+  { clusterCIDRs }: Pick<FamilySettings, "clusterCIDRs">,
+  { nodeIPs, podCidrs }: NodeFacts,
   family: Family,
 ): boolean {
   const ranges = [...clusterCIDRs, ...podCidrs];
-  return primary[family] !== undefined || ranges.some((range) => range.family === family);
+  return nodeIPs[family] !== undefined || ranges.some((range) => range.family === family);
 }
 
 /** Returns whether the node may have this family. A node without known addresses may have both. */
-export function mayServe({ primary }: NodeFacts, family: Family): boolean {
-  const known = primary[4] !== undefined || primary[6] !== undefined;
-  return !known || primary[family] !== undefined;
+export function mayHaveFamily({ nodeIPs }: NodeFacts, family: Family): boolean {
+  const known = nodeIPs[4] !== undefined || nodeIPs[6] !== undefined;
+  return !known || nodeIPs[family] !== undefined;
 }
 
 /** Returns the families without a range. An empty list of ranges requires no family. */

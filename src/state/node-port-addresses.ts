@@ -8,7 +8,7 @@ import {
   type Family,
   isLoopback,
 } from "../net/address.ts";
-import { cidrOf, contains } from "../net/cidr.ts";
+import { cidrContains, cidrOf } from "../net/cidr.ts";
 
 /** The configured nodePortAddresses. If `primary` is set, `cidrs` is empty. */
 export interface NodePortAddresses {
@@ -24,13 +24,13 @@ export interface NodePortAddresses {
  */
 export function nodePortAddresses(
   option: NodePortAddresses,
-  primary: NodeFacts["primary"],
+  primary: NodeFacts["nodeIPs"],
   onInterfaces: readonly Address[],
 ): Address[] {
   const served = onInterfaces.filter((address) => {
     if (isLoopback(address)) return false;
     const ranges = rangesOf(option, primary, address.family);
-    return ranges === "all" || ranges.some((range) => contains(range, address));
+    return ranges === "all" || ranges.some((range) => cidrContains(range, address));
   });
   return served
     .sort(compareAddresses)
@@ -39,7 +39,7 @@ export function nodePortAddresses(
 
 function rangesOf(
   option: NodePortAddresses,
-  primary: NodeFacts["primary"],
+  primary: NodeFacts["nodeIPs"],
   family: Family,
 ): readonly Cidr[] | "all" {
   if (!option.primary) {

@@ -10,7 +10,7 @@ const ZONE_LABEL = "topology.kubernetes.io/zone";
 const DELETION_TAINT = "ToBeDeletedByClusterAutoscaler";
 
 /** The result of reading a Node object. */
-export interface NodeReading {
+export interface ReadNodeResult {
   /** Undefined only if the object has no name. */
   readonly facts: NodeFacts | undefined;
   readonly problems: readonly Problem[];
@@ -20,7 +20,7 @@ export interface NodeReading {
  * Reads a Node object. Malformed parts are left out and reported. The primary address of a family
  * is its first InternalIP, or else its first ExternalIP.
  */
-export function readNode(object: unknown): NodeReading {
+export function readNode(object: unknown): ReadNodeResult {
   const metadata = objectAt(object, "metadata");
   const spec = objectAt(object, "spec");
   const name = stringAt(metadata, "name");
@@ -35,14 +35,14 @@ export function readNode(object: unknown): NodeReading {
     return { facts: undefined, problems };
   }
 
-  const primary: { 4?: Address; 6?: Address } = {};
+  const nodeIPs: { 4?: Address; 6?: Address } = {};
   const addresses = listAt(objectAt(object, "status"), "addresses");
   for (const type of ["InternalIP", "ExternalIP"]) {
     addresses.forEach((entry, i) => {
       if (stringAt(entry, "type") !== type) return;
       const text = stringAt(entry, "address");
       const address = parseAddress(text);
-      if (address) primary[address.family] ??= address;
+      if (address) nodeIPs[address.family] ??= address;
       else report(`status.addresses[${i}].address`, "must be an IP address", text);
     });
   }
@@ -62,7 +62,7 @@ export function readNode(object: unknown): NodeReading {
     !listAt(spec, "taints").some((taint) => stringAt(taint, "key") === DELETION_TAINT);
   const zone = stringAt(objectAt(metadata, "labels"), ZONE_LABEL);
   const uid = stringAt(metadata, "uid");
-  return { facts: { name, uid, primary, zone, podCidrs, eligible }, problems };
+  return { facts: { name, uid, nodeIPs, zone, podCidrs, eligible }, problems };
 }
 
 /**
@@ -72,5 +72,5 @@ export function readNode(object: unknown): NodeReading {
 export function withBindAddress(facts: NodeFacts, bindAddress: string): NodeFacts {
   const address = parseAddress(bindAddress);
   if (address === undefined || isUnspecified(address)) return facts;
-  return { ...facts, primary: { ...facts.primary, [address.family]: address } };
+  return { ...facts, nodeIPs: { ...facts.nodeIPs, [address.family]: address } };
 }

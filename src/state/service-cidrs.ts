@@ -2,7 +2,7 @@
 
 import { listAt, objectAt, stringAt } from "../base/json.ts";
 import { type Cidr, parseCidr } from "../net/address.ts";
-import { disjoint } from "../net/cidr.ts";
+import { removeNested } from "../net/cidr.ts";
 import type { Problem } from "../problems/problem.ts";
 
 /**
@@ -53,6 +53,6 @@ export class ServiceCidrs {
   }
 
   #merge(): void {
-    this.#merged = disjoint([...this.#byName.values()].flat());
+    this.#merged = removeNested([...this.#byName.values()].flat());
   }
 }

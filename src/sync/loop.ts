@@ -14,7 +14,7 @@ import type { PlanContext } from "../plan/plan.ts";
 import type { ProblemEnd, ReportProblems } from "../problems/problem.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { type ExpandedService, expandService } from "../state/frontends.ts";
-import { emptyOutcome, type Outcome, Programmer, type Selected } from "./programmer.ts";
+import { type BatchOutcome, BatchProgrammer, emptyOutcome, type Selected } from "./programmer.ts";
 import { PurgeTiming } from "./purge-timing.ts";
 import { RefusedRetries } from "./refused-retries.ts";
 import type { RepairReport } from "./repair-timing.ts";
@@ -74,7 +74,7 @@ export interface SyncLoopOptions {
 
 export class SyncLoop {
   readonly #options: SyncLoopOptions;
-  readonly #programmer: Programmer;
+  readonly #programmer: BatchProgrammer;
   readonly #refused: RefusedRetries;
   readonly #refusals = new Map<OwnerId, ProblemEnd>();
   #nodeVersion = -1;
@@ -88,7 +88,7 @@ export class SyncLoop {
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
-    this.#programmer = new Programmer(options);
+    this.#programmer = new BatchProgrammer(options);
     this.#affinity = new PurgeTiming({ ...options, affinity: options.backend.affinity });
     this.#refused = new RefusedRetries(options.clock, (owner) => {
       if (owner === OWNER_NODE) this.#nodeVersion = -1;
@@ -149,7 +149,7 @@ export class SyncLoop {
    * Verifies what other processes touched, then programs every dirty owner once. Returns the number
    * of owners.
    */
-  async #round(sum: Outcome): Promise<number> {
+  async #round(sum: BatchOutcome): Promise<number> {
     const { core, clock, context, nodeVersion, flowsChanged } = this.#options;
     const total = emptyOutcome();
     if (this.#verifyRequested) await this.#verify(total);
@@ -190,7 +190,7 @@ export class SyncLoop {
    * another Service still held and gave up later. An example is a frontend with source ranges that
    * moves between Services. In a single transaction the order does not matter.
    */
-  async #retryRefused(total: Outcome, plan: PlanContext): Promise<void> {
+  async #retryRefused(total: BatchOutcome, plan: PlanContext): Promise<void> {
     const { singleTransaction } = this.#options.backend.capabilities;
     if (total.refused.length === 0 || total.transient !== undefined || singleTransaction) return;
     const refused = total.refused.splice(0).map(({ owner }) => owner);
@@ -218,7 +218,7 @@ export class SyncLoop {
   }
 
   /** Removes the backend's own leftovers after all owners are programmed. */
-  async #removeLeftovers(total: Outcome): Promise<void> {
+  async #removeLeftovers(total: BatchOutcome): Promise<void> {
     const { leftovers } = this.#options.backend;
     if (leftovers === undefined || total.transient !== undefined || this.#leftoversRemoved) return;
     try {
@@ -258,7 +258,7 @@ export class SyncLoop {
   }
 
   /** Records the result of each owner. Returns the owners that need no further attempt now. */
-  #recordOutcome(total: Outcome, version: number): Set<OwnerId> {
+  #recordOutcome(total: BatchOutcome, version: number): Set<OwnerId> {
     const { problems } = this.#options;
     const settled = new Set<OwnerId>();
     for (const owner of total.programmed) {
@@ -290,7 +290,7 @@ export class SyncLoop {
    * may be unreadable or reject the repair, for example because another process is still writing.
    * In that case it sets `total.transient` and leaves the repair for the next sync.
    */
-  async #verify(total: Outcome): Promise<void> {
+  async #verify(total: BatchOutcome): Promise<void> {
     const { core, backend } = this.#options;
     // Changes that arrive from here on are left to the next verification.
     this.#verifyRequested = false;
@@ -306,7 +306,7 @@ export class SyncLoop {
       this.#drift = this.#drift === undefined ? drift : joined(this.#drift, drift);
       // Connections that began while rules were missing were not translated and would stay that
       // way.
-      if (Object.keys(drift.driftedCounts).length > 0) core.flows.noteAll();
+      if (Object.keys(drift.driftedCounts).length > 0) core.flows.recordAll();
       addWritten(total, drift.written);
     } catch (thrown) {
       rethrowDefect(thrown);
@@ -358,7 +358,7 @@ function joined(first: Drift, second: Drift): Drift {
   };
 }
 
-function addWritten(total: Outcome, part: Drift["written"]): void {
+function addWritten(total: BatchOutcome, part: Drift["written"]): void {
   total.operations += part.operations;
   total.added += part.added;
   total.bytes += part.bytes;
@@ -366,7 +366,7 @@ function addWritten(total: Outcome, part: Drift["written"]): void {
   total.transactions += part.transactions;
 }
 
-function add(total: Outcome, part: Outcome): void {
+function add(total: BatchOutcome, part: BatchOutcome): void {
   addWritten(total, part);
   for (const owner of part.programmed) total.programmed.push(owner);
   for (const refusal of part.refused) total.refused.push(refusal);

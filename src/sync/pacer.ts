@@ -6,7 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import { retryDelay } from "../base/retry-delay.ts";
 
 /** The configured sync intervals, in ms. */
-export interface Pace {
+export interface SyncIntervals {
   /**
    * kube-proxy's minSyncPeriod: the minimum time from the end of one run to the start of the next.
    */
@@ -15,7 +15,7 @@ export interface Pace {
   readonly retryMsMax: number;
 }
 
-export interface PacerOptions extends Pace {
+export interface PacerOptions extends SyncIntervals {
   readonly clock: Clock;
   /**
    * Upper limit of the rest after a run, in ms. A run of t ms is followed by a rest of t ms. This
@@ -32,7 +32,7 @@ export interface PacerOptions extends Pace {
 
 export class Pacer {
   readonly #options: PacerOptions;
-  #pace: Pace;
+  #pace: SyncIntervals;
   #state: "idle" | "scheduled" | "running" | "stopped" = "idle";
   #requestedWhileRunning = false;
   #earliest = 0;
@@ -45,7 +45,7 @@ export class Pacer {
   }
 
   /** Sets new intervals. They apply when the next run ends. */
-  configure(pace: Pace): void {
+  configure(pace: SyncIntervals): void {
     this.#pace = pace;
   }
 

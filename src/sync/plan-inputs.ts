@@ -151,10 +151,10 @@ export class PlanInputs {
 
   context(): PlanContext {
     const { core, claims } = this.#options;
-    const { primary } = this.#facts;
+    const { nodeIPs } = this.#facts;
     const { opensHealthCheckPorts = false } = this.#options;
     return {
-      primary,
+      primary: nodeIPs,
       claims,
       serviceCidrs: this.#cidrs.cidrs,
       nodePortAddresses: this.#nodePortAddresses(),
@@ -165,19 +165,19 @@ export class PlanInputs {
 
   #nodePortAddresses(): readonly Address[] {
     const option = this.#settings.nodePortAddresses;
-    return nodePortAddresses(option, this.#facts.primary, this.#interfaces);
+    return nodePortAddresses(option, this.#facts.nodeIPs, this.#interfaces);
   }
 }
 
 function unknownNode(name: string): NodeFacts {
-  return { name, uid: "", primary: {}, zone: "", podCidrs: [], eligible: false };
+  return { name, uid: "", nodeIPs: {}, zone: "", podCidrs: [], eligible: false };
 }
 
 function cidrText(cidrs: readonly Cidr[]): string {
   return cidrs.map(printCidr).join(",");
 }
 
-function primaryText({ primary }: NodeFacts): string {
+function primaryText({ nodeIPs }: NodeFacts): string {
   const text = (address: Address | undefined) => (address ? printAddress(address.bytes) : "");
-  return `${text(primary[4])} ${text(primary[6])}`;
+  return `${text(nodeIPs[4])} ${text(nodeIPs[6])}`;
 }

@@ -3,11 +3,11 @@
  * transactions of bounded size. If the kernel refuses an owner, the rest still goes through.
  */
 
-import type { Backend, Receipt } from "../backend/backend.ts";
+import type { ApplyResult, Backend } from "../backend/backend.ts";
 import type { SluiceError } from "../base/errors.ts";
-import { ATTEMPTS_MAX, BATCH_ELEMENTS } from "../base/limits.ts";
+import { BATCH_ELEMENTS, BISECT_ATTEMPTS_MAX } from "../base/limits.ts";
 import type { Core } from "../core/core.ts";
-import type { Choice } from "../model/choice.ts";
+import type { EndpointSelection } from "../model/choice.ts";
 import { countAdded, type OperationList } from "../model/operation-list.ts";
 import { isServiceOwner, OWNER_NODE, type OwnerId } from "../model/owner.ts";
 import type { Service, ServiceId } from "../model/service.ts";
@@ -22,13 +22,13 @@ interface SelectedOwner {
   readonly service: Service | undefined;
   /** The same Service with its frontends, if they were expanded before. */
   readonly expanded: ExpandedService | undefined;
-  readonly choices: readonly Choice[];
+  readonly choices: readonly EndpointSelection[];
   /** True if an endpoint serves that is neither Ready nor chosen. */
   readonly servesUnselected: boolean;
 }
 
 /** The result of programming a batch. */
-export interface Outcome {
+export interface BatchOutcome {
   operations: number;
   /** The number of operations that added an element. */
   added: number;
@@ -50,7 +50,7 @@ export interface Outcome {
 }
 
 /** Returns an outcome without any results. */
-export function emptyOutcome(): Outcome {
+export function emptyOutcome(): BatchOutcome {
   return {
     operations: 0,
     added: 0,
@@ -75,11 +75,11 @@ export interface ProgrammerOptions {
 export type Selected = (
   id: ServiceId,
   service: Service | undefined,
-  choices: readonly Choice[],
+  choices: readonly EndpointSelection[],
   localReady: number,
 ) => void;
 
-export class Programmer {
+export class BatchProgrammer {
   readonly #options: ProgrammerOptions;
   readonly #writer: DesiredWriter;
   readonly #elementsMax: number;
@@ -109,11 +109,11 @@ export class Programmer {
     owners: readonly OwnerId[],
     context: PlanContext,
     expanded = NOTHING_EXPANDED,
-  ): Promise<Outcome> {
+  ): Promise<BatchOutcome> {
     const outcome = emptyOutcome();
     const entries = this.#select(owners, expanded);
     this.#fresh = true;
-    this.#attemptsLeft = ATTEMPTS_MAX;
+    this.#attemptsLeft = BISECT_ATTEMPTS_MAX;
     for (const group of this.#groups(entries)) {
       await this.#programGroup(group, context, outcome);
       if (outcome.transient !== undefined) break;
@@ -162,7 +162,7 @@ export class Programmer {
   async #programGroup(
     group: readonly SelectedOwner[],
     context: PlanContext,
-    outcome: Outcome,
+    outcome: BatchOutcome,
   ): Promise<void> {
     if (group.length === 0) return;
     const receipt = await this.#attempt(group, context, outcome);
@@ -206,8 +206,8 @@ export class Programmer {
   async #attempt(
     chosen: readonly SelectedOwner[],
     context: PlanContext,
-    outcome: Outcome,
-  ): Promise<Receipt> {
+    outcome: BatchOutcome,
+  ): Promise<ApplyResult> {
     const { core } = this.#options;
     const group = this.#fresh ? chosen : this.#select(chosen.map(({ owner }) => owner));
     this.#fresh = false;
@@ -235,7 +235,7 @@ export class Programmer {
     const receipt = answer instanceof Promise ? await answer : answer;
     if (receipt.ok) {
       core.commit();
-      core.flows.noteCommit();
+      core.flows.recordCommit();
       this.#noteFlows(group);
       outcome.operations += count;
       outcome.added += added;
@@ -247,7 +247,10 @@ export class Programmer {
     return receipt;
   }
 
-  #apply(operations: OperationList, group: readonly SelectedOwner[]): Receipt | Promise<Receipt> {
+  #apply(
+    operations: OperationList,
+    group: readonly SelectedOwner[],
+  ): ApplyResult | Promise<ApplyResult> {
     const { core, backend } = this.#options;
     let services: Map<OwnerId, Service | undefined> | undefined;
     const answer = backend.apply(operations, {
@@ -273,7 +276,7 @@ export class Programmer {
     for (const { owner, service, servesUnselected } of group) {
       const udp = service?.ports.some(({ protocol }) => protocol === PROTOCOLS.UDP) ?? false;
       const tcp = this.#servingUnselected.has(owner);
-      if (udp || tcp) this.#options.core.flows.noteOwner(owner, { udp, tcp });
+      if (udp || tcp) this.#options.core.flows.recordOwner(owner, { udp, tcp });
       if (servesUnselected) this.#servingUnselected.add(owner);
       else this.#servingUnselected.delete(owner);
     }

@@ -8,7 +8,7 @@ export const NO_CONFLICT: ConflictWait = {
 };
 
 /** Waits for the end of a kube-proxy that writes the same chains as Sluice. */
-export async function awaitConflict(options: ConflictOptions): Promise<ConflictWait> {
+export async function waitForConflictEnd(options: ConflictOptions): Promise<ConflictWait> {
   if (!options.own.sharesKubeProxyChains) return NO_CONFLICT;
   const { waitForConflictingKubeProxy } = await import("./conflicting-kube-proxy.ts");
   return waitForConflictingKubeProxy(options);

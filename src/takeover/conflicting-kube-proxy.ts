@@ -18,7 +18,7 @@ import type { Logger } from "../base/log.ts";
 import {
   findKubeProxyProcesses,
   type KubeProxyProcesses,
-  nameProcesses,
+  printProcesses,
 } from "./kube-proxy-processes.ts";
 import { NFT_FAMILY_NAMES, withNftReader } from "./nft-reader.ts";
 import { KUBE_PROXY_TABLE } from "./rule-origin.ts";
@@ -68,7 +68,7 @@ export function waitForConflictingKubeProxy(options: ConflictOptions): ConflictW
   const look = async (): Promise<readonly number[]> => {
     const { pids } = await findProcesses();
     if (pids.length === 0 || !writesSameChains(own, { nftables: await usesNftables() })) return [];
-    const text = `Waiting for ${nameProcesses(pids)} to exit: it writes the same chains, and its rules serve until then (stop it)`;
+    const text = `Waiting for ${printProcesses(pids)} to exit: it writes the same chains, and its rules serve until then (stop it)`;
     if (log.firstTime(text)) log.warn(text);
     return pids;
   };

@@ -3,21 +3,25 @@
  * It is cheap: it looks objects up by name and dumps only small legacy tables.
  */
 
-import type { OwnRules, RuleForm } from "../backend/capabilities.ts";
+import type { OwnRules, RuleFormat } from "../backend/capabilities.ts";
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import { parseSaved, type SavedTable } from "../iptables/syntax/iptables-save.ts";
-import { MARKERS, SERVICES, XTABLES } from "../iptables/syntax/known-chains.ts";
+import {
+  IPTABLES_TABLES,
+  KUBE_PROXY_MARKER_CHAINS,
+  SERVICES,
+} from "../iptables/syntax/known-chains.ts";
 import { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import { isDenied } from "../iptables/tools/restore-errors.ts";
 import type { Family } from "../net/address.ts";
-import { existingLinks } from "../netlink/links.ts";
+import { filterExistingLinks } from "../netlink/links.ts";
 import { TABLE } from "../nftables/wire/object-names.ts";
 import {
   type AcceptChainState,
   type DropPolicy,
   type FilterTable,
-  isRequired,
+  isAcceptChainRequired,
   readAcceptChains,
 } from "./firewall-policy.ts";
 import { familyOf, NFT_FAMILY_NAMES, type NftReader, withNftReader } from "./nft-reader.ts";
@@ -121,7 +125,7 @@ class ProxySearch {
     const devices = await this.#read(
       "devices of other proxies",
       ["iptables", "iptables-legacy"],
-      () => existingLinks([...DEVICES.keys()]),
+      () => filterExistingLinks([...DEVICES.keys()]),
     );
     this.#ipvs = devices === undefined || devices.includes(IPVS_DEVICE);
     const form = this.#own?.form;
@@ -170,7 +174,7 @@ class ProxySearch {
     this.#add({ kind: "no-tools", what: NO_LEGACY_PERMISSION, parts: forbidden, mayHide });
   }
 
-  #addChains(form: RuleForm, found: OwnedChains): void {
+  #addChains(form: RuleFormat, found: OwnedChains): void {
     for (const owner of ["Sluice", "kube-proxy"] as const) {
       if (this.#ipvs && owner === "kube-proxy") continue;
       const { parts, acceptChains } = found[owner];
@@ -189,7 +193,10 @@ class ProxySearch {
     if (finding.parts.length > 0) this.#findings.push(finding);
   }
 
-  #readNft<T>(form: RuleForm, read: (reader: NftReader) => T | Promise<T>): Promise<T | undefined> {
+  #readNft<T>(
+    form: RuleFormat,
+    read: (reader: NftReader) => T | Promise<T>,
+  ): Promise<T | undefined> {
     const mayHide = [form, originOf("Sluice", form)];
     return this.#read(ORIGIN_NAMES[form], mayHide, () => withNftReader(this.#clock, read));
   }
@@ -220,7 +227,7 @@ function isForbidden(error: unknown): boolean {
  * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
  */
 export function hasIpvs(): boolean {
-  return existingLinks([IPVS_DEVICE]).length > 0;
+  return filterExistingLinks([IPVS_DEVICE]).length > 0;
 }
 
 export function legacyTables(): readonly LegacyTables[] {
@@ -253,7 +260,7 @@ function addAcceptChains(
   place: { readonly family: Family; readonly where: string; readonly legacy: boolean },
 ): void {
   for (const state of states) {
-    if (state.exists && !isRequired(state)) {
+    if (state.exists && !isAcceptChainRequired(state)) {
       found[owner].acceptChains.push(`${place.where} ${state.chain}`);
     }
     found.policies.push({ ...state, ...place });
@@ -275,9 +282,11 @@ async function nftChains(reader: NftReader): Promise<OwnedChains> {
   const ofFilter = new Set(ACCEPT_CHAINS.map(({ chain }) => chain));
   for (const family of NFT_FAMILY_NAMES) {
     const owner = ownerOfChains((chain) => reader.hasChain(family, "nat", chain));
-    for (const table of XTABLES) {
+    for (const table of IPTABLES_TABLES) {
       const where = `table ${family} ${table}`;
-      const own = MARKERS[table].filter((chain) => table !== "filter" || !ofFilter.has(chain));
+      const own = KUBE_PROXY_MARKER_CHAINS[table].filter(
+        (chain) => table !== "filter" || !ofFilter.has(chain),
+      );
       for (const chain of own) {
         if (reader.hasChain(family, table, chain)) found[owner].parts.push(`${where} ${chain}`);
       }

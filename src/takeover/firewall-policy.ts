@@ -8,7 +8,7 @@
  * other iptables variant can have leftovers. Pure, except for the readers that are passed in.
  */
 
-import type { XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
+import type { IptablesChain, IptablesRule } from "../iptables/syntax/iptables-save.ts";
 import { FIREWALL } from "../iptables/syntax/known-chains.ts";
 import type { Family } from "../net/address.ts";
 import {
@@ -25,9 +25,11 @@ export const ROUTE_LOCALNET_SYSCTL = "net.ipv4.conf.all.route_localnet";
 
 /** A filter table that is read by name. */
 export interface FilterTable {
-  chain(name: string): XtChain | undefined | Promise<XtChain | undefined>;
+  chain(name: string): IptablesChain | undefined | Promise<IptablesChain | undefined>;
   /** The rules of an existing chain. */
-  rules(chain: string): readonly XtRule<unknown>[] | Promise<readonly XtRule<unknown>[]>;
+  rules(
+    chain: string,
+  ): readonly IptablesRule<unknown>[] | Promise<readonly IptablesRule<unknown>[]>;
 }
 
 export interface AcceptChainState extends AcceptChain {
@@ -58,12 +60,12 @@ export async function readAcceptChains(table: FilterTable): Promise<readonly Acc
 }
 
 /** Checks whether the policy would drop what the chain accepts. */
-export function isRequired({ policyDrops, hasEffect }: AcceptChainState): boolean {
+export function isAcceptChainRequired({ policyDrops, hasEffect }: AcceptChainState): boolean {
   return policyDrops && hasEffect;
 }
 
 /** Options for removing the chains of one family and variant. */
-export interface ChainsOptions {
+export interface RemovalConditions {
   readonly owner: RuleOwner;
   /** Keep accept chains while a policy makes them necessary. */
   readonly keepRequired: boolean;
@@ -77,12 +79,14 @@ export interface ChainsOptions {
  */
 export async function chooseLeftoverOptions(
   where: string,
-  chains: readonly XtChain[],
-  rulesOf: (chain: string) => Promise<readonly XtRule<unknown>[]>,
-  { keepRequired, firewall: disposition }: ChainsOptions,
+  chains: readonly IptablesChain[],
+  rulesOf: (chain: string) => Promise<readonly IptablesRule<unknown>[]>,
+  { keepRequired, firewall: disposition }: RemovalConditions,
 ): Promise<LeftoverOptions & { readonly keptNotes: Removal }> {
   const chain = (name: string) => chains.find((each) => each.name === name);
-  const required = (await readAcceptChains({ chain, rules: rulesOf })).filter(isRequired);
+  const required = (await readAcceptChains({ chain, rules: rulesOf })).filter(
+    isAcceptChainRequired,
+  );
   const state = disposition === "keep" ? undefined : await readFirewall(chains, rulesOf);
   const guards = state === "guards" && disposition === "remove-unless-guarding";
   const note = `Kept ${FIREWALL} in ${where}: ${ROUTE_LOCALNET_SYSCTL} is 1, so without this chain other hosts can reach programs on 127.0.0.1 (set it to 0, then repeat --cleanup)`;
@@ -90,7 +94,7 @@ export async function chooseLeftoverOptions(
     required,
     keepRequired: keepRequired,
     firewall: state === undefined || guards ? undefined : FIREWALL,
-    keptNotes: guards ? { ...NOTHING_REMOVED, notes: [note] } : NOTHING_REMOVED,
+    keptNotes: guards ? { ...NOTHING_REMOVED, messages: [note] } : NOTHING_REMOVED,
   };
 }
 
@@ -114,7 +118,7 @@ export function describeDropPolicy(
   if (!policyDrops) return undefined;
   const policy = `policy DROP of chain ${from} in ${where}`;
   const rules = missingRules(dropPolicy, masqueradeBit).join("; ");
-  if (isRequired(dropPolicy)) {
+  if (isAcceptChainRequired(dropPolicy)) {
     const stays = `${chain}, left by an iptables mode, still accepts ${accepts}, but a reboot removes it`;
     return `${policy}: ${stays}; add rules that accept them: ${rules}${otherMark(dropPolicy, masqueradeBit)}`;
   }

@@ -1,12 +1,12 @@
 /** Decodes a rule of iptables-nft: its target, its comment, and the mark that it matches. */
 
-import type { XtRule } from "../iptables/syntax/iptables-save.ts";
+import type { IptablesRule } from "../iptables/syntax/iptables-save.ts";
 import { NEW_MATCH, printGuard, printJump } from "../iptables/syntax/jumps.ts";
 import type { AttributeReader } from "../netlink/message.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
 
 /** Decodes the attributes of an NFT_MSG_NEWRULE. */
-export function readXtRule(reader: AttributeReader): XtRule<bigint> {
+export function readXtRule(reader: AttributeReader): IptablesRule<bigint> {
   let id = 0n;
   let target: string | undefined;
   let comment: string | undefined;

@@ -84,7 +84,7 @@ function parentIn(status: string): number {
 }
 
 /** `kube-proxy (pid 12)` */
-export function nameProcesses(pids: readonly number[]): string {
+export function printProcesses(pids: readonly number[]): string {
   return `${NAME} (pid ${pids.join(", ")})`;
 }
 

@@ -3,7 +3,7 @@
  * to the event loop between two datagrams.
  */
 import { type Clock, yieldToEventLoop } from "../base/clock.ts";
-import type { XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
+import type { IptablesChain, IptablesRule } from "../iptables/syntax/iptables-save.ts";
 import type { Family } from "../net/address.ts";
 import { NETLINK_NETFILTER, NLM_F_DUMP } from "../netlink/constants.ts";
 import { type AttributeReader, MessageWriter } from "../netlink/message.ts";
@@ -11,7 +11,7 @@ import { NetlinkSocket } from "../netlink/socket.ts";
 import { ownerOfTable } from "../nftables/remove-table.ts";
 import type { Attribute } from "../nftables/wire/expressions.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
-import { askFor, attributesOf, writeQuestion } from "../nftables/wire/request.ts";
+import { attributesOf, request, writeRequest } from "../nftables/wire/request.ts";
 import { EINVAL, EPROTONOSUPPORT } from "../os/posix.ts";
 import { errnoOf } from "../os/system-error.ts";
 import { readXtRule } from "./iptables-nft-rule.ts";
@@ -79,8 +79,8 @@ export class NftReader {
   }
 
   /** Finds a chain by its name. Throws like `hasTable`. */
-  chain(family: NftFamily, table: string, name: string): XtChain | undefined {
-    let chain: XtChain | undefined;
+  chain(family: NftFamily, table: string, name: string): IptablesChain | undefined {
+    let chain: IptablesChain | undefined;
     const attributes: Attribute[] = [
       [nft.NFTA_CHAIN_TABLE, table],
       [nft.NFTA_CHAIN_NAME, name],
@@ -92,8 +92,8 @@ export class NftReader {
   }
 
   /** All chains of a table; none if the table does not exist. Throws like `hasTable`. */
-  async chains(family: NftFamily, table: string): Promise<XtChain[]> {
-    let chains: XtChain[] = [];
+  async chains(family: NftFamily, table: string): Promise<IptablesChain[]> {
+    let chains: IptablesChain[] = [];
     const restart = () => {
       chains = [];
     };
@@ -105,8 +105,8 @@ export class NftReader {
   }
 
   /** The rules of one chain, with their handles. Throws like `hasTable`. */
-  async rules(family: NftFamily, table: string, chain: string): Promise<XtRule<bigint>[]> {
-    let rules: XtRule<bigint>[] = [];
+  async rules(family: NftFamily, table: string, chain: string): Promise<IptablesRule<bigint>[]> {
+    let rules: IptablesRule<bigint>[] = [];
     const restart = () => {
       rules = [];
     };
@@ -130,7 +130,7 @@ export class NftReader {
     if (this.#socket === undefined) return false;
     const question = { family: NFT_FAMILIES[family], type, attributes };
     const what = `look for kube-proxy's rules in family ${family}`;
-    return askFor(this.#socket, this.#writer, question, what, each);
+    return request(this.#socket, this.#writer, question, what, each);
   }
 
   async #dump(
@@ -142,7 +142,7 @@ export class NftReader {
   ): Promise<void> {
     if (this.#socket === undefined) return;
     for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
-      writeQuestion(this.#writer, { family: NFT_FAMILIES[family], type, attributes }, NLM_F_DUMP);
+      writeRequest(this.#writer, { family: NFT_FAMILIES[family], type, attributes }, NLM_F_DUMP);
       restart();
       const { bytes, length } = this.#writer;
       const parts = this.#socket.dumpParts(bytes, length, (message) => each(attributesOf(message)));
@@ -180,7 +180,7 @@ function openNetfilter(): NetlinkSocket | undefined {
 }
 
 /** Decodes the attributes of an NFT_MSG_NEWCHAIN; `of` is its table. */
-function readChain(reader: AttributeReader): { of: string; chain: XtChain } {
+function readChain(reader: AttributeReader): { of: string; chain: IptablesChain } {
   let of = "";
   let name = "";
   let base = false;

@@ -31,7 +31,7 @@ import { describeDropPolicy } from "./firewall-policy.ts";
 import {
   findKubeProxyProcesses,
   type KubeProxyProcesses,
-  nameProcesses,
+  printProcesses,
 } from "./kube-proxy-processes.ts";
 import type { Removal } from "./removal.ts";
 import { removeKubeProxyRules } from "./remove-rules.ts";
@@ -119,7 +119,7 @@ export class OtherProxies {
    * removed. Afterwards it looks again from time to time. Resolves when done; rejects only on an
    * internal error. Calls during a waiting look share it.
    */
-  look(): Promise<void> {
+  search(): Promise<void> {
     if (this.#waiting) return this.#work;
     this.#waiting = true;
     this.#work = this.#work.then(() => this.#lookOnce());
@@ -133,13 +133,13 @@ export class OtherProxies {
   rulesChanged({ by }: Pick<ForeignChange, "by">): void {
     if (by !== KUBE_PROXY) return;
     this.#lastOverwrittenAt = this.#options.clock.monotonic();
-    void this.look();
+    void this.search();
   }
 
   /** Our rules are in the kernel, so kube-proxy's are no longer needed. Resolves like `look`. */
   afterFirstSync(): Promise<void> {
     this.#synced = true;
-    return this.look();
+    return this.search();
   }
 
   /** The current findings, as one short text each, for the health body. */
@@ -179,14 +179,14 @@ export class OtherProxies {
     const wasSeenRecently =
       this.#options.clock.monotonic() - this.#lastSeenAt < OTHER_PROXY_POLL_MS;
     const wait = wasSeenRecently ? OTHER_PROXY_RUNNING_POLL_MS : OTHER_PROXY_POLL_MS;
-    if (this.#open) this.#cancel = this.#options.clock.after(wait, () => this.look());
+    if (this.#open) this.#cancel = this.#options.clock.after(wait, () => this.search());
   }
 
   /** A kube-proxy that is visible, or that must be running. */
   #processFindings(own: OwnRules): readonly Finding[] {
     const { pids } = this.#running;
     if (pids.length > 0) {
-      return [{ kind: "process", what: nameProcesses(pids), parts: pids.map(String) }];
+      return [{ kind: "process", what: printProcesses(pids), parts: pids.map(String) }];
     }
     const since = this.#options.clock.monotonic() - this.#lastOverwrittenAt;
     // If a kube-proxy was seen just before, the text is no sign: that process has ended.
@@ -236,9 +236,9 @@ export class OtherProxies {
 
   /** Returns false if a part failed. The next look then retries everything that is left. */
   async #remove(origins: readonly RuleOrigin[]): Promise<boolean> {
-    const { removed, notes, kept, failures } = await this.#removeRules(origins);
+    const { removed, messages, kept, failures } = await this.#removeRules(origins);
     for (const what of removed) this.#log.info("Removed leftover rules", { what });
-    for (const note of notes) {
+    for (const note of messages) {
       if (this.#log.firstTime(note)) this.#log.warn(note);
     }
     for (const part of kept) this.#kept.add(part);

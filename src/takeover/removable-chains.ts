@@ -4,15 +4,15 @@
  * the same names. Pure.
  */
 
-import type { Removable, XtChain, XtRule } from "../iptables/syntax/iptables-save.ts";
+import type { IptablesChain, IptablesRule, Removable } from "../iptables/syntax/iptables-save.ts";
 import { isJump, printGuard } from "../iptables/syntax/jumps.ts";
 import {
-  areFromSluice,
+  areSluiceChains,
   FIREWALL,
   FORWARD,
+  type IptablesTable,
   isKubeProxyChain,
   NODE_PORTS,
-  type Xtable,
 } from "../iptables/syntax/known-chains.ts";
 import type { RuleOwner } from "./rule-origin.ts";
 
@@ -21,7 +21,7 @@ import type { RuleOwner } from "./rule-origin.ts";
  * table.
  */
 export function ownerOfChains(has: (chain: string) => boolean): RuleOwner {
-  return areFromSluice(has) ? "Sluice" : "kube-proxy";
+  return areSluiceChains(has) ? "Sluice" : "kube-proxy";
 }
 
 /** A kubelet keeps this chain in each table to notice the loss of its rules. */
@@ -68,9 +68,9 @@ export interface LeftoverOptions {
  * kube-proxy's own can have very many rules.
  */
 export async function findLeftovers<Id>(
-  table: Xtable,
-  chains: readonly XtChain[],
-  rulesOf: (chain: string) => Promise<readonly XtRule<Id>[]>,
+  table: IptablesTable,
+  chains: readonly IptablesChain[],
+  rulesOf: (chain: string) => Promise<readonly IptablesRule<Id>[]>,
   { required = [], keepRequired = false, firewall }: LeftoverOptions = {},
 ): Promise<Leftovers<Id>> {
   const own = new Set<string>();
@@ -110,8 +110,8 @@ export async function findLeftovers<Id>(
  * - "empty": it has no rules.
  */
 export async function readFirewall(
-  chains: readonly XtChain[],
-  rulesOf: (chain: string) => Promise<readonly XtRule<unknown>[]>,
+  chains: readonly IptablesChain[],
+  rulesOf: (chain: string) => Promise<readonly IptablesRule<unknown>[]>,
 ): Promise<"guards" | "empty" | undefined> {
   const has = (chain: string) => chains.some(({ name }) => name === chain);
   if (!has(FIREWALL) || has(KUBELET)) return undefined;

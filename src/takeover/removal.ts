@@ -12,13 +12,13 @@ export interface Removal {
   /**
    * Further information for the operator: what stays and why, and which rules are needed instead.
    */
-  readonly notes: readonly string[];
+  readonly messages: readonly string[];
   /** Chains that had to stay: `table ip nat KUBE-SERVICES`. */
   readonly kept: readonly string[];
   readonly failures: readonly SluiceError[];
 }
 
-export const NOTHING_REMOVED: Removal = { removed: [], notes: [], kept: [], failures: [] };
+export const NOTHING_REMOVED: Removal = { removed: [], messages: [], kept: [], failures: [] };
 
 /** The result for the chains of `owner` in the table `where`. */
 export function describeRemoval(
@@ -28,27 +28,27 @@ export function describeRemoval(
 ): Removal {
   const { jumps, chains, kept, removedRequired } = leftovers;
   const removed: string[] = [];
-  const notes: string[] = [];
+  const messages: string[] = [];
   if (chains.length > 0 || jumps.length > 0) {
     removed.push(
       `${owner}'s chains in ${where} (chains: ${chains.length}, jumps: ${jumps.length})`,
     );
   }
   if (kept.length > 0) {
-    notes.push(`Kept ${kept.join(", ")} in ${where}: rules of other programs jump there`);
+    messages.push(`Kept ${kept.join(", ")} in ${where}: rules of other programs jump there`);
   }
   for (const { from, chain, accepts } of removedRequired) {
-    notes.push(
+    messages.push(
       `The policy of chain ${from} in ${where} is DROP, and ${chain}, which accepted ${accepts}, is removed (add rules that accept them)`,
     );
   }
-  return { removed, notes, kept: kept.map((chain) => `${where} ${chain}`), failures: [] };
+  return { removed, messages, kept: kept.map((chain) => `${where} ${chain}`), failures: [] };
 }
 
 export function mergeRemovals(removals: readonly Removal[]): Removal {
   return {
     removed: removals.flatMap(({ removed }) => removed),
-    notes: removals.flatMap(({ notes }) => notes),
+    messages: removals.flatMap(({ messages }) => messages),
     kept: removals.flatMap(({ kept }) => kept),
     failures: removals.flatMap(({ failures }) => failures),
   };

@@ -5,7 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import { parseSaved, printRemoval } from "../iptables/syntax/iptables-save.ts";
-import { FIREWALL, isKubeProxyChain, type Xtable } from "../iptables/syntax/known-chains.ts";
+import { FIREWALL, type IptablesTable, isKubeProxyChain } from "../iptables/syntax/known-chains.ts";
 import type { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import { refusalError } from "../netlink/netlink-errors.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
@@ -14,7 +14,7 @@ import { Batch } from "../nftables/wire/message-batch.ts";
 import * as nft from "../nftables/wire/nf-tables.ts";
 import { ENOENT } from "../os/posix.ts";
 import { describeLegacyTable } from "./find-rules.ts";
-import { type ChainsOptions, chooseLeftoverOptions } from "./firewall-policy.ts";
+import { chooseLeftoverOptions, type RemovalConditions } from "./firewall-policy.ts";
 import { NFT_FAMILIES, type NftFamily, type NftReader } from "./nft-reader.ts";
 import { findLeftovers, type Leftovers } from "./removable-chains.ts";
 import { describeRemoval, mergeRemovals, NOTHING_REMOVED, type Removal } from "./removal.ts";
@@ -56,8 +56,8 @@ export function removeKubeProxyTable({ socket, reader }: NftTools, family: NftFa
 export async function removeNftChains(
   tools: NftTools,
   family: NftFamily,
-  table: Xtable,
-  options: ChainsOptions,
+  table: IptablesTable,
+  options: RemovalConditions,
 ): Promise<Removal> {
   const { reader } = tools;
   const where = `table ${family} ${table}`;
@@ -83,8 +83,8 @@ export async function removeNftChains(
  */
 export async function removeLegacyChains(
   tables: LegacyTables,
-  table: Xtable,
-  options: ChainsOptions,
+  table: IptablesTable,
+  options: RemovalConditions,
 ): Promise<Removal> {
   const where = describeLegacyTable(tables, table);
   const { chains, rules } = parseSaved(await tables.save(table));
@@ -102,7 +102,7 @@ export async function removeLegacyChains(
 async function deleteAll(
   { socket, clock }: NftTools,
   family: NftFamily,
-  table: Xtable,
+  table: IptablesTable,
   owner: RuleOwner,
   { jumps, chains }: Leftovers<bigint>,
 ): Promise<void> {

@@ -3,9 +3,9 @@
  * programs stay as they are.
  */
 import { readFileSync } from "node:fs";
-import type { RuleForm } from "../backend/capabilities.ts";
+import type { RuleFormat } from "../backend/capabilities.ts";
 import { SluiceError } from "../base/errors.ts";
-import { XTABLES } from "../iptables/syntax/known-chains.ts";
+import { IPTABLES_TABLES } from "../iptables/syntax/known-chains.ts";
 import type { LegacyTables } from "../iptables/tools/legacy-tables.ts";
 import type { Family } from "../net/address.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
@@ -19,7 +19,7 @@ import {
   legacyTables,
   NOT_INSTALLED,
 } from "./find-rules.ts";
-import { type ChainsOptions, ROUTE_LOCALNET_SYSCTL } from "./firewall-policy.ts";
+import { type RemovalConditions, ROUTE_LOCALNET_SYSCTL } from "./firewall-policy.ts";
 import { familyOf, NFT_FAMILY_NAMES, type NftFamily, NftReader } from "./nft-reader.ts";
 import { ownerOfChains } from "./removable-chains.ts";
 import { mergeRemovals, NOTHING_REMOVED, type Removal } from "./removal.ts";
@@ -36,7 +36,7 @@ import {
   type RuleOrigin,
   type RuleOwner,
 } from "./rule-origin.ts";
-import { familiesOfTable, ipvsNote, type Successor, stillNeededError } from "./successor.ts";
+import { familiesOfTable, ipvsMessage, type Successor, stillNeededError } from "./successor.ts";
 
 export interface RemoveOptions extends FindOptions {
   /** Keep chains that accept packets while a firewall's policy would drop them. */
@@ -62,7 +62,7 @@ export async function removeKubeProxyRules(
 class RuleRemover {
   readonly #options: RemoveOptions;
   readonly #origins: readonly RuleOrigin[];
-  readonly #firewall: ChainsOptions["firewall"];
+  readonly #firewall: RemovalConditions["firewall"];
   readonly #done: Removal[] = [];
   /**
    * kube-proxy's ipvs mode is present, or may be. Its chains have the same names as in iptables
@@ -122,7 +122,7 @@ class RuleRemover {
     if (!this.#isToRemove(owner, "iptables")) return NOTHING_REMOVED;
     const keptFor = this.#reasonToKeep(owner, familyOf(family), `table ${family} nat`);
     if (keptFor !== undefined) return keptFor;
-    for (const table of XTABLES) {
+    for (const table of IPTABLES_TABLES) {
       await this.#step(() => removeNftChains(tools, family, table, this.#chainsOptions(owner)));
     }
     return NOTHING_REMOVED;
@@ -130,7 +130,7 @@ class RuleRemover {
 
   async #removeFromLegacy(tables: LegacyTables): Promise<Removal> {
     const names = await tables.names();
-    const used = XTABLES.filter((table) => names.includes(table));
+    const used = IPTABLES_TABLES.filter((table) => names.includes(table));
     if (used.length === 0) return NOTHING_REMOVED;
     if (!(await tables.isUsable())) {
       throw new SluiceError(
@@ -148,12 +148,12 @@ class RuleRemover {
     return NOTHING_REMOVED;
   }
 
-  #isToRemove(owner: RuleOwner, form: RuleForm): boolean {
+  #isToRemove(owner: RuleOwner, form: RuleFormat): boolean {
     const wanted = this.#origins.includes(originOf(owner, form));
     return wanted && (owner === "Sluice" || !this.#ipvs);
   }
 
-  #mayRemove(form: RuleForm): boolean {
+  #mayRemove(form: RuleFormat): boolean {
     return this.#isToRemove("Sluice", form) || this.#isToRemove("kube-proxy", form);
   }
 
@@ -165,12 +165,12 @@ class RuleRemover {
     const { successor } = this.#options;
     if (owner !== "Sluice" || successor === undefined) return undefined;
     const what = `Sluice's chains in ${where}`;
-    if (this.#ipvs) return { ...NOTHING_REMOVED, notes: [ipvsNote(what, successor)] };
+    if (this.#ipvs) return { ...NOTHING_REMOVED, messages: [ipvsMessage(what, successor)] };
     if (successor.families.has(family)) return undefined;
     throw stillNeededError(what, successor, { takes: true });
   }
 
-  #chainsOptions(owner: RuleOwner): ChainsOptions {
+  #chainsOptions(owner: RuleOwner): RemovalConditions {
     return { owner, firewall: this.#firewall, keepRequired: this.#options.keepRequired };
   }
 }
@@ -199,7 +199,7 @@ async function ownerInLegacy(tables: LegacyTables, used: readonly string[]): Pro
   return ownerOfChains((chain) => chains.has(chain));
 }
 
-function firewallChoice({ firewall = false }: RemoveOptions): ChainsOptions["firewall"] {
+function firewallChoice({ firewall = false }: RemoveOptions): RemovalConditions["firewall"] {
   if (!firewall) return "keep";
   const path = `/proc/sys/${ROUTE_LOCALNET_SYSCTL.replaceAll(".", "/")}`;
   try {

@@ -26,14 +26,14 @@
  *   must pass both variants of iptables, which refuse the same packets.
  * - Open connections meet only filter, where their state accepts them. They keep their translation.
  */
-import type { OwnRules, RuleForm } from "../backend/capabilities.ts";
+import type { OwnRules, RuleFormat } from "../backend/capabilities.ts";
 
 /**
  * The author of rules and their form: kube-proxy, or Sluice in another mode than the current one.
  */
-export type RuleOrigin = RuleForm | `sluice-${RuleForm}`;
+export type RuleOrigin = RuleFormat | `sluice-${RuleFormat}`;
 
-const FORMS: readonly RuleForm[] = ["nftables", "iptables", "iptables-legacy"];
+const FORMS: readonly RuleFormat[] = ["nftables", "iptables", "iptables-legacy"];
 
 export const ALL_ORIGINS: readonly RuleOrigin[] = [
   ...FORMS.map((form) => `sluice-${form}` as const),
@@ -49,7 +49,7 @@ export const KUBE_PROXY_TABLE = "kube-proxy";
 
 export type RuleOwner = "kube-proxy" | "Sluice";
 
-export function originOf(owner: RuleOwner, form: RuleForm): RuleOrigin {
+export function originOf(owner: RuleOwner, form: RuleFormat): RuleOrigin {
   return owner === "Sluice" ? `sluice-${form}` : form;
 }
 

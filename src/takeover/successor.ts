@@ -111,6 +111,6 @@ export function stillNeededError(
 }
 
 /** The message about a successor in ipvs mode, which never deletes chains that only Sluice has. */
-export function ipvsNote(what: string, { name }: Successor): string {
+export function ipvsMessage(what: string, { name }: Successor): string {
   return `Kept ${what}: ${name} runs in ipvs mode, which uses the same chain names (a reboot removes them)`;
 }

@@ -11,7 +11,7 @@ import { type JsonObject, listAt, objectAt, stringAt } from "../base/json.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../base/limits.ts";
 import { parseCidr } from "../net/address.ts";
 import type { Source, SourceEvents, SourceStatus } from "../source/source.ts";
-import type { EncodeEvent, Ingest } from "../source/watch-frames.ts";
+import type { EncodeEvent, ObjectStore } from "../source/watch-frames.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";
 import {
   ENDPOINT_SLICE_RESOURCE,
@@ -20,11 +20,11 @@ import {
   SERVICE_CIDR_RESOURCE,
   SERVICE_RESOURCE,
 } from "./resources.ts";
-import { coreSink, mapSink, type Sink } from "./sink.ts";
+import { coreSink, mapSink, type ObjectSink } from "./sink.ts";
 
 export interface ApiSourceOptions {
   readonly access: ClusterAccess;
-  readonly core: Ingest;
+  readonly core: ObjectStore;
   readonly encode: EncodeEvent;
   readonly nodeName: string;
   readonly clock: Clock;
@@ -97,7 +97,7 @@ export class ApiSource implements Source {
     return summary(this.#options.access.server, this.#synced, this.reflectors());
   }
 
-  #reflector(resource: Resource, sink: Sink): Reflector {
+  #reflector(resource: Resource, sink: ObjectSink): Reflector {
     const { access, clock, random, events, watchList = false } = this.#options;
     const open = this.#options.openTransport ?? openTransport;
     return new Reflector({

@@ -2,13 +2,13 @@
 
 import type { BodyReader } from "../api-client/read-request.ts";
 import { messageOf, SluiceError } from "../base/errors.ts";
-import { isObject, type JsonObject } from "../base/json.ts";
+import { isJsonObject, type JsonObject } from "../base/json.ts";
 import type { FeedResult } from "../core/core.ts";
 import { metadataOf } from "../source/object-fields.ts";
 import type { EventType } from "../source/watch-frames.ts";
 
 /** Processes one object; returns whether anything changed. */
-export type ApplyEvent = (type: EventType, object: JsonObject) => boolean;
+export type OnWatchEvent = (type: EventType, object: JsonObject) => boolean;
 
 export const NO_CHANGE: FeedResult = { objects: false, initialEnd: false };
 
@@ -16,13 +16,13 @@ const INITIAL_END = "k8s.io/initial-events-end";
 
 /** Parses a watch body: each line is an event `{"type":"ADDED","object":{…}}`. */
 export class JsonWatch implements BodyReader {
-  readonly #apply: ApplyEvent;
+  readonly #apply: OnWatchEvent;
   readonly #onClose: () => void;
   readonly #decoder = new TextDecoder();
   /** Start of a line that is not complete yet. */
   #rest = "";
 
-  constructor(apply: ApplyEvent, onClose: () => void) {
+  constructor(apply: OnWatchEvent, onClose: () => void) {
     this.#apply = apply;
     this.#onClose = onClose;
   }
@@ -71,11 +71,11 @@ export class JsonWatch implements BodyReader {
 
 /** Parses a whole list, or one page of it, once its last byte has arrived. */
 export class JsonList implements BodyReader {
-  readonly #apply: ApplyEvent;
+  readonly #apply: OnWatchEvent;
   readonly #onClose: () => void;
   readonly #chunks: Uint8Array[] = [];
 
-  constructor(apply: ApplyEvent, onClose: () => void) {
+  constructor(apply: OnWatchEvent, onClose: () => void) {
     this.#apply = apply;
     this.#onClose = onClose;
   }
@@ -121,7 +121,7 @@ function parseObject(text: string): JsonObject {
 }
 
 function asObject(value: unknown): JsonObject {
-  if (isObject(value)) return value;
+  if (isJsonObject(value)) return value;
   throw malformed(`expected an object, got ${JSON.stringify(value)?.slice(0, 40)}`);
 }
 

@@ -11,12 +11,17 @@ import {
   type PendingRead,
   sendRead,
 } from "../api-client/read-request.ts";
-import { isTooLarge, type Status, statusError, statusOf } from "../api-client/status.ts";
+import {
+  isResourceVersionTooNew,
+  type Status,
+  statusError,
+  statusOf,
+} from "../api-client/status.ts";
 import type { Transport } from "../api-client/transport.ts";
 import type { Clock } from "../base/clock.ts";
 import { isDefect, SluiceError, withHint } from "../base/errors.ts";
 import {
-  ABSENT_RETRY_MS,
+  ABSENT_RESOURCE_RETRY_MS,
   LIST_PAGE,
   LIST_SILENCE_MS,
   WATCH_HEALTHY_MS,
@@ -30,13 +35,13 @@ import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { JsonList } from "./json-body.ts";
 import { type Resource, requestPath } from "./resources.ts";
-import type { Sink } from "./sink.ts";
+import type { ObjectSink } from "./sink.ts";
 
 const UNREACHABLE_HINT = "check the address, the firewall and the certificate";
 
 export interface ReflectorOptions {
   readonly resource: Resource;
-  readonly sink: Sink;
+  readonly sink: ObjectSink;
   readonly transport: Transport;
   /** Used in messages. */
   readonly server: string;
@@ -308,12 +313,12 @@ export class Reflector {
     if (!absent) this.#report(error);
     this.#connected = false;
     this.#options.onAttempted();
-    await this.#backoff.wait(absent ? ABSENT_RETRY_MS : (status?.retryAfterMs ?? 0));
+    await this.#backoff.wait(absent ? ABSENT_RESOURCE_RETRY_MS : (status?.retryAfterMs ?? 0));
   }
 
   /** Adapts to an error status. Returns true if the next attempt need not wait. */
   #adapt(status: Status): boolean {
-    if (status.code === 410 || isTooLarge(status)) {
+    if (status.code === 410 || isResourceVersionTooNew(status)) {
       if (this.#current && status.code === 410) this.#current = false;
       else if (this.#consistent) this.#pagesRefused = true;
       else this.#readStore();

@@ -13,11 +13,11 @@ import {
   type EncodeEvent,
   type EventType,
   feedFrame,
-  type Ingest,
+  type ObjectStore,
 } from "../source/watch-frames.ts";
 import { JsonList, JsonWatch, NO_CHANGE } from "./json-body.ts";
 
-export interface Sink {
+export interface ObjectSink {
   /** True if this sink reads protobuf. Every sink reads JSON. */
   readonly protobuf: boolean;
   open(format: "list" | "watch", encoding: "protobuf" | "json"): BodyReader;
@@ -35,11 +35,11 @@ export interface Sink {
  * @param onProblems receives JSON objects that cannot be encoded; their last good version stays
  */
 export function coreSink(
-  core: Ingest,
+  core: ObjectStore,
   kind: ObjectKind,
   encode: EncodeEvent,
   onProblems: ReportProblems,
-): Sink {
+): ObjectSink {
   const problems = new ProblemSet(onProblems);
   let fresh: Set<string> | undefined;
   const problemKeyOf = (subject: string) =>
@@ -110,7 +110,7 @@ class CoreBody implements BodyReader {
 }
 
 /** Stores objects by name. `onChange` receives all of them after each change. */
-export function mapSink(onChange: (objects: readonly JsonObject[]) => void): Sink {
+export function mapSink(onChange: (objects: readonly JsonObject[]) => void): ObjectSink {
   const objects = new Map<string, JsonObject>();
   let fresh: Set<string> | undefined;
   const apply = (type: EventType, object: JsonObject) => {

@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { unexpectedError } from "../../harness/expected-errors.ts";
 import { NOW, viewWith } from "../../harness/fakes/fake-view.ts";
 import { createHealthApp } from "../../src/admin/health-app.ts";
-import type { ReadOnlyView } from "../../src/observe/view.ts";
+import type { ProxyView } from "../../src/observe/view.ts";
 
-async function ask(path: string, parts: Partial<ReadOnlyView> = {}, method = "GET") {
+async function ask(path: string, parts: Partial<ProxyView> = {}, method = "GET") {
   const answers: string[] = [];
   const count = (probe: string, code: number) => answers.push(`${probe} ${code}`);
   const response = await createHealthApp(viewWith(parts), count, unexpectedError).request(path, {
@@ -31,7 +31,7 @@ test("a healthy proxy answers with kube-proxy's body and headers", async () => {
 });
 
 describe("the status", () => {
-  test.each<[string, string, Partial<ReadOnlyView>, number]>([
+  test.each<[string, string, Partial<ProxyView>, number]>([
     ["of a proxy with changes that wait too long", "/healthz", { health: SICK }, 503],
     ["of the process of that proxy", "/livez", { health: SICK }, 503],
     ["of a node that is being deleted", "/healthz", { node: LEAVING }, 503],

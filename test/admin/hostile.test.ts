@@ -8,12 +8,12 @@ import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { createHealthApp } from "../../src/admin/health-app.ts";
 import { createMetricsApp } from "../../src/admin/metrics-app.ts";
 import { bindServer } from "../../src/admin/serve.ts";
-import { Slis } from "../../src/observe/component-metrics.ts";
+import { SliMetrics } from "../../src/observe/component-metrics.ts";
 import { expose } from "../../src/observe/exposition.ts";
 
 const defects: unknown[] = [];
 const onError = (error: unknown) => defects.push(error);
-const slis = new Slis(0);
+const slis = new SliMetrics(0);
 const own = viewWith();
 const view = viewWith({ config: () => ({ ...own.config(), profiling: true }) });
 const exposeSlis = () => expose(slis.instruments());

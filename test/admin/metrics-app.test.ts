@@ -1,14 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { unexpectedError } from "../../harness/expected-errors.ts";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
-import { resolve } from "../../harness/resolve-config.ts";
+import { resolveArgs } from "../../harness/resolve-config.ts";
 import { createAdminApp, createMetricsApp } from "../../src/admin/metrics-app.ts";
-import { Slis } from "../../src/observe/component-metrics.ts";
+import { SliMetrics } from "../../src/observe/component-metrics.ts";
 import { expose } from "../../src/observe/exposition.ts";
-import type { ReadOnlyView } from "../../src/observe/view.ts";
+import type { ProxyView } from "../../src/observe/view.ts";
 
-function appOf(view: ReadOnlyView, onError: (error: unknown) => void = unexpectedError) {
-  const slis = new Slis(0);
+function appOf(view: ProxyView, onError: (error: unknown) => void = unexpectedError) {
+  const slis = new SliMetrics(0);
   const exposeSlis = () => expose(slis.instruments());
   return createMetricsApp({ view, slis, exposeSlis, setVerbosity: unexpectedError, onError });
 }
@@ -230,7 +230,7 @@ describe("with a separate address, our paths", () => {
 });
 
 test("the configuration is read at each request", async () => {
-  let { config } = await resolve(["--cluster-cidr=10.0.0.0/8"]);
+  let { config } = await resolveArgs(["--cluster-cidr=10.0.0.0/8"]);
   const changing = appOf(viewWith({ config: () => config }));
   const status = async () => (await changing.request("/debug/flags")).status;
   expect(await status()).toBe(404);

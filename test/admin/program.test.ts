@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
-import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
+import { createNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
 import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { type PrintedMetric, readExposition } from "../../harness/metrics/exposition.ts";
@@ -21,7 +21,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
   let node: Namespace;
   let daemon: Daemon | undefined;
   beforeAll(() => {
-    node = makeNamespace();
+    node = createNamespace();
   });
   afterAll(() => node?.remove());
   afterEach(async () => {

@@ -3,7 +3,7 @@ import { unexpectedError } from "../../harness/expected-errors.ts";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { HealthCheckNodePorts } from "../../src/admin/health-check-node-ports.ts";
-import { bindServer, type HttpListener, listen } from "../../src/admin/serve.ts";
+import { bindServer, type HttpListener, listenWithRetry } from "../../src/admin/serve.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/log.ts";
 
@@ -47,7 +47,7 @@ describe("listening", () => {
   });
 
   function start(port: number): HttpListener {
-    const listener = listen({
+    const listener = listenWithRetry({
       name: "metrics",
       field: "metricsBindAddress",
       hostname: "127.0.0.1",
@@ -104,7 +104,7 @@ describe("listening", () => {
 
   test("joins its hint to the one of an address that the node does not have", async () => {
     closing.push(() => listener.close());
-    const listener = listen({
+    const listener = listenWithRetry({
       name: "metrics",
       field: "metricsBindAddress",
       hostname: "192.0.2.1",

@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
-import { resolve } from "../../harness/resolve-config.ts";
+import { resolveArgs } from "../../harness/resolve-config.ts";
 import { bindServer } from "../../src/admin/serve.ts";
 import { type RunningAdmin, startAdmin } from "../../src/admin/start.ts";
 import { SluiceError } from "../../src/base/errors.ts";
@@ -11,7 +11,7 @@ import { createLogger } from "../../src/base/log.ts";
 import type { Config } from "../../src/config/config.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import { ServiceHealth } from "../../src/observe/service-health.ts";
-import type { ReadOnlyView } from "../../src/observe/view.ts";
+import type { ProxyView } from "../../src/observe/view.ts";
 
 const OK = () => new Response("ok");
 
@@ -31,7 +31,7 @@ let reported: RecordedProblems;
 
 beforeEach(async () => {
   ports = { health: await freePort(), metrics: await freePort(), other: await freePort() };
-  ({ config } = await resolve([
+  ({ config } = await resolveArgs([
     `--healthz-bind-address=127.0.0.1:${ports.health}`,
     `--metrics-bind-address=127.0.0.1:${ports.metrics}`,
   ]));
@@ -42,7 +42,7 @@ beforeEach(async () => {
 
 afterEach(() => admin?.close());
 
-function start(parts: Partial<ReadOnlyView> = {}): RunningAdmin {
+function start(parts: Partial<ProxyView> = {}): RunningAdmin {
   admin = startAdmin({
     view: viewWith({ config: () => config, ...parts }),
     metrics: new Metrics(0),

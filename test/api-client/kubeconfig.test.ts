@@ -8,7 +8,7 @@ import {
   makeAuthority,
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
-import { errorOf } from "../../harness/expected-errors.ts";
+import { rejectionOf } from "../../harness/expected-errors.ts";
 import { inClusterAccess, openAccess } from "../../src/api-client/open-access.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 
@@ -224,7 +224,7 @@ describe("an unusable kubeconfig is refused with file and field:", () => {
   ];
   test.each(cases)("%s", async (_what, cluster, user, more, message) => {
     const path = write(cluster, user, more);
-    const error = await errorOf(open(path).then((access) => access.identity()));
+    const error = await rejectionOf(open(path).then((access) => access.identity()));
     expect(error.code).toBe("KUBECONFIG_INVALID");
     expect(error.message).toContain(message);
     expect(error.message).toContain(path);
@@ -232,7 +232,7 @@ describe("an unusable kubeconfig is refused with file and field:", () => {
 
   test("secrets are not printed", async () => {
     const path = write(SERVER, { "client-key-data": ["c2VjcmV0"] });
-    const { message } = await errorOf(open(path));
+    const { message } = await rejectionOf(open(path));
     expect(message).toContain("a list");
     expect(message).not.toContain("c2VjcmV0");
   });
@@ -245,7 +245,7 @@ describe("an unusable kubeconfig is refused with file and field:", () => {
     const path = join(folder, "broken");
     rmSync(path, { force: true });
     if (content !== undefined) writeFileSync(path, content);
-    const error = await errorOf(open(path));
+    const error = await rejectionOf(open(path));
     expect(error.code).toBe("KUBECONFIG_INVALID");
     expect(error.subject).toBe(path);
     expect(error.message).toContain(message);
@@ -281,7 +281,7 @@ echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","s
 
   test("is named if it fails", async () => {
     const path = write(SERVER, { exec: { command: "/nonexistent/plugin" } });
-    const error = await errorOf(open(path).then((access) => access.identity()));
+    const error = await rejectionOf(open(path).then((access) => access.identity()));
     expect(error.code).toBe("KUBECONFIG_INVALID");
     expect(error.message).toContain("users[0].user.exec: login plugin failed: ");
   });
@@ -309,14 +309,14 @@ describe("inside a cluster", () => {
   });
 
   test("no variables mean no cluster", async () => {
-    const error = await errorOf(openAccess({ kubeconfig: "", master: "", environment: {} }));
+    const error = await rejectionOf(openAccess({ kubeconfig: "", master: "", environment: {} }));
     expect(error.code).toBe("KUBECONFIG_INVALID");
     expect(error.message).toContain("KUBERNETES_SERVICE_HOST");
   });
 });
 
 test.each(["beside a kubeconfig", "alone"])("an invalid --master %s is named", async (how) => {
-  const error = await errorOf(open(how === "alone" ? "" : write(), "https://[::"));
+  const error = await rejectionOf(open(how === "alone" ? "" : write(), "https://[::"));
   expect(error.code).toBe("CONFIG_INVALID");
   expect(error.message).toBe('--master: invalid value "https://[::": must be a URL');
 });

@@ -1,5 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { isTooLarge, readStatus, statusError, statusOf } from "../../src/api-client/status.ts";
+import {
+  isResourceVersionTooNew,
+  readStatus,
+  statusError,
+  statusOf,
+} from "../../src/api-client/status.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
 
@@ -55,6 +60,10 @@ test("an error has the operation, the status and the server's message", () => {
 
 test("a version that is too large is recognized by the server's message", () => {
   const message = "Timeout: Too large resource version: 10, current: 3";
-  expect(isTooLarge({ code: 504, reason: "Timeout", message, retryAfterMs: 0 })).toBe(true);
-  expect(isTooLarge({ code: 504, reason: "Timeout", message: "", retryAfterMs: 0 })).toBe(false);
+  expect(isResourceVersionTooNew({ code: 504, reason: "Timeout", message, retryAfterMs: 0 })).toBe(
+    true,
+  );
+  expect(
+    isResourceVersionTooNew({ code: 504, reason: "Timeout", message: "", retryAfterMs: 0 }),
+  ).toBe(false);
 });

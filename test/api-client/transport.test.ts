@@ -9,7 +9,7 @@ import {
   makeAuthority,
   makeCertificate,
 } from "../../harness/cluster/certificates.ts";
-import { errorOf } from "../../harness/expected-errors.ts";
+import { rejectionOf } from "../../harness/expected-errors.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
 import { until } from "../../harness/waiting.ts";
 import type { ClusterAccess, TlsMaterial } from "../../src/api-client/access.ts";
@@ -80,7 +80,7 @@ async function once(access: ClusterAccess): Promise<Answer | SluiceError> {
   try {
     return await get(transport);
   } catch (thrown) {
-    return errorOf(Promise.reject(thrown));
+    return rejectionOf(Promise.reject(thrown));
   } finally {
     transport.close();
   }
@@ -175,7 +175,7 @@ describe("a request", () => {
         onError: reject,
       });
       if (!path.includes("watch")) abort(reason);
-      expect(await errorOf(promise)).toBe(reason);
+      expect(await rejectionOf(promise)).toBe(reason);
       transport.close();
     }
   });
@@ -192,7 +192,7 @@ describe("a request", () => {
       onEnd: () => reject(new Error("ended")),
       onError: reject,
     });
-    expect(await errorOf(promise)).toBe(failure);
+    expect(await rejectionOf(promise)).toBe(failure);
     // The connection stays usable.
     expect(await get(transport)).toMatchObject({ status: 200 });
     transport.close();
@@ -203,7 +203,7 @@ describe("a request", () => {
     const watch = get(transport, "/api/v1/services?watch=true&resourceVersion=1000");
     await until("the watch is there", () => api.seen.at(-1)?.parameters.get("watch") === "true");
     api.disconnect();
-    expect((await errorOf(watch)).code).toBe("API_UNREACHABLE");
+    expect((await rejectionOf(watch)).code).toBe("API_UNREACHABLE");
     transport.close();
   });
 

@@ -131,8 +131,8 @@ function build(core: TestCore, services: readonly Given[]): FlowsWorld {
     if (!own.exists) core.remove("Service", "default", `s${index + 1}`);
     const udp = own.changed === "udp" || own.changed === "both";
     const tcp = own.changed === "tcp" || own.changed === "both";
-    if (index === ADOPTED) core.flows.noteOwner(OWNER_ADOPTED, { udp, tcp });
-    else core.flows.noteOwner(id, { udp, tcp });
+    if (index === ADOPTED) core.flows.recordOwner(OWNER_ADOPTED, { udp, tcp });
+    else core.flows.recordOwner(id, { udp, tcp });
     for (const family of FAMILIES) {
       for (const protocol of [17, 6]) {
         const frontends = [`${family} ${address(family, "60", index + 1)} ${protocol} 53`];
@@ -296,7 +296,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     const ready = { ready: true, serving: true, terminating: false };
     const endpoints = [{ number: 1, family: 4 as const, ...ready }];
     feed(core, [{ ...(first as Given), endpoints }, ...others], 0);
-    core.flows.noteCommit();
+    core.flows.recordCommit();
     expect(resultOf(core, bytes).stale).toBe(0);
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { begunIn } from "../../harness/fakes/recorded-problems.ts";
+import { begunProblems } from "../../harness/fakes/recorded-problems.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { encodeWatchEvent } from "../../src/source/watch-frames.ts";
 import { BUILDS, createTestCore, feed, NODE, type TestCore } from "./ingest-core.ts";
@@ -255,9 +255,9 @@ describe.each(BUILDS)("changes (%s)", (build) => {
     const stream = core.openStream("Service", "watch");
     const frame = encodeWatchEvent("Service", "ADDED", { ...service("web"), metadata });
     expect(feed(stream, frame).objects).toBe(false);
-    expect(begunIn(core.takeProblems()).map(({ subject, field }) => [subject, field])).toEqual([
-      ["Service without a name", "metadata.name"],
-    ]);
+    expect(
+      begunProblems(core.takeProblems()).map(({ subject, field }) => [subject, field]),
+    ).toEqual([["Service without a name", "metadata.name"]]);
   });
 });
 
@@ -274,7 +274,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
   test("name subject, field, rule and value", () => {
     const core = createTestCore(build);
     core.put("Service", service("web", { externalIPs: ["192.0.2.1", "nonsense"] }));
-    expect(begunIn(core.takeProblems())).toEqual([
+    expect(begunProblems(core.takeProblems())).toEqual([
       {
         subject: "Service shop/web",
         code: "OBJECT_INVALID",
@@ -287,7 +287,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
   test("name the list that has too many items", () => {
     const core = createTestCore(build);
     core.put("Service", service("web", { externalIPs: new Array<string>(8193).fill("192.0.2.1") }));
-    expect(begunIn(core.takeProblems())).toMatchObject([
+    expect(begunProblems(core.takeProblems())).toMatchObject([
       {
         field: "spec.externalIPs",
         message: expect.stringContaining("spec.externalIPs: too many items: must be at most 8192"),
@@ -298,7 +298,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
   test("print a number without quotes", () => {
     const core = createTestCore(build);
     core.put("Service", service("web", { ports: [{ port: 70_000 }] }));
-    expect(begunIn(core.takeProblems()).map(({ message }) => message)).toEqual([
+    expect(begunProblems(core.takeProblems()).map(({ message }) => message)).toEqual([
       "spec.ports[0].port: invalid value 70000: must be between 1 and 65535",
     ]);
   });
@@ -356,7 +356,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
   test("of one object are reported up to a limit, with long values truncated", () => {
     const core = createTestCore(build);
     core.put("EndpointSlice", slice("web-1", "web", new Array<string>(100).fill("y".repeat(1000))));
-    const problems = begunIn(core.takeProblems());
+    const problems = begunProblems(core.takeProblems());
     expect(problems.length).toBe(32);
     expect(problems[31]?.message.length).toBeLessThan(450);
   });

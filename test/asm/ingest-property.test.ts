@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { begunIn } from "../../harness/fakes/recorded-problems.ts";
+import { begunProblems } from "../../harness/fakes/recorded-problems.ts";
 import { assertProperty, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import {
   type ApiService,
@@ -98,7 +98,7 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
             const expected = model.apply(step);
             playStep(core, step, index);
             expect(core.rows()).toEqual({ services: model.services, slices: model.slices });
-            const reported = begunIn(core.takeProblems()).map(({ field }) => field);
+            const reported = begunProblems(core.takeProblems()).map(({ field }) => field);
             expect(reported.sort()).toEqual([...expected].sort());
             core.takeDirty(100);
             expect(playStep(core, step, index + 1000)).toBe(false);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { begunIn } from "../../harness/fakes/recorded-problems.ts";
+import { begunProblems } from "../../harness/fakes/recorded-problems.ts";
 import {
   type ApiService,
   type ApiSlice,
@@ -61,7 +61,7 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
       const fromGo = createTestCore(build);
       feed(fromGo.openStream(fixture.kind, "watch"), Uint8Array.fromHex(fixture.protobuf));
       expect(fromGo.rows()[place]).toEqual(rows as never);
-      expect(begunIn(fromGo.takeProblems()).map(({ field }) => field)).toEqual([
+      expect(begunProblems(fromGo.takeProblems()).map(({ field }) => field)).toEqual([
         ...decoded.problems,
       ]);
 
@@ -178,7 +178,9 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
     expect(result.objects).toBe(false);
     expect(core.rows()).toEqual(before);
     expect(core.takeDirtyKeys()).toEqual([]);
-    expect(begunIn(core.takeProblems()).map(({ subject, message }) => [subject, message])).toEqual([
+    expect(
+      begunProblems(core.takeProblems()).map(({ subject, message }) => [subject, message]),
+    ).toEqual([
       [
         "Service shop/web",
         "decode Service shop/web: invalid protobuf (Sluice keeps using the last valid version of the object)",

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
-import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
+import { createNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
 import {
   type Certificate,
   makeAuthority,
@@ -29,7 +29,7 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
   const daemons: Daemon[] = [];
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "sluice-binary-"));
-    node = makeNamespace();
+    node = createNamespace();
     authority = await makeAuthority(folder);
     client = await makeCertificate(authority, folder, "client", "/CN=system:kube-proxy");
     const own = await makeCertificate(authority, folder, "server", "/CN=server", [node.outside]);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DEFAULT_NAME, machineFor, makeImage } from "../../build/image.ts";
 import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
-import { makeNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
+import { createNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { type Daemon, startDaemon } from "../../harness/daemon.ts";
 import { until } from "../../harness/waiting.ts";
@@ -54,7 +54,7 @@ describe.skipIf(reason !== undefined)("the image", () => {
   };
 
   beforeAll(async () => {
-    node = makeNamespace();
+    node = createNamespace();
     const image = await makeImage({ ...options, iptables: true, created: 0 });
     mkdirSync(layout);
     mkdirSync(container);

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { parseArguments, versionText } from "../../src/config/command-line.ts";
-import { REASONS } from "../../src/config/field.ts";
+import { NO_EFFECT_REASONS } from "../../src/config/field.ts";
 import { FLAGS, reasonOf } from "../../src/config/flags.ts";
-import { helpOf, usage, WITHOUT_EFFECT_TITLE } from "../../src/config/usage.ts";
+import { helpOf, printUsage, WITHOUT_EFFECT_TITLE } from "../../src/config/usage.ts";
 
 /** `run config=x v=2`. */
 function printed(argv: readonly string[]): string {
@@ -110,7 +110,7 @@ test("the raw version adds lines to the version", () => {
 });
 
 describe("the usage", () => {
-  const lines = usage().split("\n");
+  const lines = printUsage().split("\n");
 
   test("fits a terminal of 100 columns", () => {
     expect(lines.filter((line) => line.length > 100 || line.endsWith(" "))).toEqual([]);
@@ -129,7 +129,7 @@ describe("the usage", () => {
       const reason = reasonOf(flag);
       expect(names.has(`--${flag.name}`)).toBe(reason !== undefined);
       if (reason === undefined) expect(helpOf(flag)).not.toBe("");
-      else expect(idle).toContain(REASONS[reason]);
+      else expect(idle).toContain(NO_EFFECT_REASONS[reason]);
     }
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { resolve } from "../../harness/resolve-config.ts";
+import { resolveArgs } from "../../harness/resolve-config.ts";
 import { changesBetween } from "../../src/config/config-changes.ts";
 import { type FieldPath, fieldAt, fieldPaths } from "../../src/config/fields.ts";
 
@@ -59,7 +59,7 @@ const OTHER: { readonly [path in FieldPath]?: readonly [base: string, changed: s
 };
 
 async function changes(before: string, after: string): Promise<string[]> {
-  const [old, next] = [await resolve([], before), await resolve([], after)];
+  const [old, next] = [await resolveArgs([], before), await resolveArgs([], after)];
   return changesBetween(old.config, next.config).map(
     ({ name, live }) => `${name}${live ? "" : " needs a new process"}`,
   );

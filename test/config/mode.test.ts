@@ -1,6 +1,6 @@
 /** The mode, and the settings and warnings that depend on it. */
 import { describe, expect, test } from "bun:test";
-import { resolve, warningTexts } from "../../harness/resolve-config.ts";
+import { resolveArgs, warningTexts } from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
 import { warningsForMode } from "../../src/config/config-warnings.ts";
 
@@ -15,7 +15,7 @@ test.each<[string, Config["mode"]]>([
   ["mode: nftables", "nftables"],
   ["mode: iptables", "iptables"],
 ])("the backend for %j is %s", async (body, mode) => {
-  expect((await resolve([], body)).config.mode).toBe(mode);
+  expect((await resolveArgs([], body)).config.mode).toBe(mode);
 });
 
 const ON = "iptables: {localhostNodePorts: true}";
@@ -38,7 +38,7 @@ test.each<[string, boolean]>([
 ])(
   "node ports on loopback need a setting, and nodePortAddresses can exclude them: %j: %p",
   async (body, wanted) => {
-    const { config, warnings } = await resolve([], body);
+    const { config, warnings } = await resolveArgs([], body);
     expect(config.localhostNodePorts).toBe(wanted);
     // A warning says so if they do not.
     const ignored = `${IGNORED} iptables.localhostNodePorts`;
@@ -56,7 +56,7 @@ test.each<[string, string | undefined]>([
   ["mode: iptables\nnodePortAddresses: [10.0.0.0/8]", undefined],
   ["mode: iptables\niptables: {localhostNodePorts: false}", undefined],
 ])("a warning names node ports on loopback that kube-proxy has: %j", async (body, mode) => {
-  const { warnings } = await resolve([], body);
+  const { warnings } = await resolveArgs([], body);
   const found = warningTexts(warnings).find((text) => text.startsWith(LOOPBACK));
   const hint = "if needed, set mode: iptables and iptables.localhostNodePorts: true";
   expect(found).toBe((mode === undefined ? mode : `${LOOPBACK} ${mode} ${hint}`) as string);
@@ -110,6 +110,6 @@ test.each<[string, object]>([
 ])(
   "/configz shows the mode, and the effective values in the section that counts: %j",
   async (body, shown) => {
-    expect((await resolve([], body)).config.document).toMatchObject(shown);
+    expect((await resolveArgs([], body)).config.document).toMatchObject(shown);
   },
 );

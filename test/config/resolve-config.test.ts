@@ -1,8 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { warningTexts as allWarningTexts, faultOf, resolve } from "../../harness/resolve-config.ts";
+import {
+  warningTexts as allWarningTexts,
+  configErrorMessage,
+  resolveArgs,
+} from "../../harness/resolve-config.ts";
 import type { Config } from "../../src/config/config.ts";
 import { type ConfigWarning, hostWarnings } from "../../src/config/config-warnings.ts";
-import { REASONS } from "../../src/config/field.ts";
+import { NO_EFFECT_REASONS } from "../../src/config/field.ts";
 import { resolveConfig } from "../../src/config/resolve-config.ts";
 import { type Cidr, printCidr } from "../../src/net/address.ts";
 
@@ -95,7 +99,7 @@ winkernel:
 `;
 
 test("kubeadm's file works unchanged and gives no other warnings", async () => {
-  const { config, warnings } = await resolve([], KUBEADM);
+  const { config, warnings } = await resolveArgs([], KUBEADM);
   expect(warningTexts(warnings)).toEqual([]);
   expect(config).toMatchObject({
     kubeconfig: "/var/lib/kube-proxy/kubeconfig.conf",
@@ -122,7 +126,7 @@ test.each([
   ["mode: nftables", undefined],
   ["nodePortAddresses: [primary]", undefined],
 ])("node ports on all addresses give a warning: %s", async (body, output) => {
-  const { config, warnings } = await resolve([], body);
+  const { config, warnings } = await resolveArgs([], body);
   expect(allWarningTexts(warnings).find((text) => text.startsWith(EVERYWHERE))).toBe(
     output as string,
   );
@@ -130,7 +134,7 @@ test.each([
 });
 
 test("without file and flags all settings have their defaults", async () => {
-  const { config, warnings } = await resolve([]);
+  const { config, warnings } = await resolveArgs([]);
   expect(warningTexts(warnings)).toEqual([NO_CLUSTER_CIDR]);
   expect(config).toMatchObject({ kubeconfig: "", verbosity: 0, logFormat: "text", minSyncMs: 0 });
   expect(config.clusterCIDRs).toEqual([]);
@@ -283,7 +287,7 @@ describe("one setting of a file", () => {
       [0, 30_000],
     ],
   ])("%s", async (_, body, read, wanted) => {
-    const { config } = await resolve([], body);
+    const { config } = await resolveArgs([], body);
     expect(read(config)).toEqual(wanted);
   });
 });
@@ -448,13 +452,13 @@ describe("an invalid file", () => {
       "sluice.endpointMetricsLimit: invalid value -1: must be between 0 and 1000000",
     ],
   ])("%s", async (body, message) => {
-    const fault = await faultOf([], body);
+    const fault = await configErrorMessage([], body);
     expect(fault).toStartWith("CONFIG_INVALID: load proxy.yaml: ");
     expect(fault).toContain(message);
   });
 
   test("gives an error with every fault", async () => {
-    const fault = await faultOf([], "mode: x\noomScoreAdj: hot\nclusterCIDR: y");
+    const fault = await configErrorMessage([], "mode: x\noomScoreAdj: hot\nclusterCIDR: y");
     for (const path of ["mode: invalid", "oomScoreAdj: invalid", "clusterCIDR: invalid"]) {
       expect(fault).toContain(path);
     }
@@ -473,11 +477,11 @@ describe("an invalid file", () => {
     ],
     ["that is broken JSON", "{", "parse proxy.yaml: invalid JSON: Expected '}'"],
   ])("%s", async (_, text, message) => {
-    expect(await faultOf([], text)).toContain(message);
+    expect(await configErrorMessage([], text)).toContain(message);
   });
 
   test("that is broken YAML, with line and column", async () => {
-    const fault = await faultOf([], "mode: [\n");
+    const fault = await configErrorMessage([], "mode: [\n");
     expect(fault).toStartWith("CONFIG_INVALID: parse proxy.yaml: invalid YAML: ");
     expect(fault).toMatch(/ at line \d+, column \d+$/);
   });
@@ -524,23 +528,23 @@ describe("a valid file with a warning", () => {
     ["mode: iptables\nsluice: {counters: false}"],
     [
       "ipvs: {scheduler: rr, strictARP: true}\nconfigSyncPeriod: 1m\nportRange: 1-2",
-      `${IDLE} ipvs.scheduler, ipvs.strictARP ${REASONS.ipvs}`,
-      `${IDLE} configSyncPeriod ${REASONS.resync}`,
-      `${IDLE} portRange ${REASONS.leftover}`,
+      `${IDLE} ipvs.scheduler, ipvs.strictARP ${NO_EFFECT_REASONS.ipvs}`,
+      `${IDLE} configSyncPeriod ${NO_EFFECT_REASONS.resync}`,
+      `${IDLE} portRange ${NO_EFFECT_REASONS.leftover}`,
     ],
     [
       "featureGates: {AllowServiceExternalIPs: false, WatchListClient: true, NFTablesProxyMode: true, Future: false}",
       "Accepted feature gates that have no effect in Sluice: NFTablesProxyMode, Future",
     ],
   ])("%s", async (body, ...wanted) => {
-    const { warnings } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
+    const { warnings } = await resolveArgs([], `clusterCIDR: 10.244.0.0/16\n${body}`);
     expect(warningTexts(warnings)).toEqual(wanted);
   });
 
   test("that concerns settings of the host is one for --init-only too", async () => {
     const body =
       "clusterCIDR: ''\nmode: ipvs\nconntrack: {mni: 1, min: 2, min: 3}\nnftables: {bits: 1}\nipvs: {scheduler: rr}";
-    const { warnings } = await resolve(["--conntrack-min=1"], body);
+    const { warnings } = await resolveArgs(["--conntrack-min=1"], body);
     expect(warnings.length).toBeGreaterThan(6);
     expect(allWarningTexts(hostWarnings(warnings))).toEqual([
       "Ignored unknown field: proxy.yaml conntrack.mni",
@@ -563,12 +567,12 @@ describe("a valid file with a warning", () => {
     ["detectLocal: {bridgeInterface: cni0}", "detectLocal.bridgeInterface"],
     ["sluice: {manifests: /m}\nclientConnection: {kubeconfig: /k}", "clientConnection.kubeconfig"],
   ])("when a setting has no effect together with the others: %s", async (body, settings) => {
-    const { warnings } = await resolve([], `clusterCIDR: 10.244.0.0/16\n${body}`);
+    const { warnings } = await resolveArgs([], `clusterCIDR: 10.244.0.0/16\n${body}`);
     expect(warningTexts(warnings).at(-1)).toBe(`${IGNORED} ${settings}`);
   });
 
   test("when another mode recognizes pods", async () => {
-    const { config, warnings } = await resolve(
+    const { config, warnings } = await resolveArgs(
       [],
       `clusterCIDR: 10.0.0.0/8
 detectLocalMode: BridgeInterface
@@ -581,17 +585,17 @@ detectLocal: {bridgeInterface: cni0, interfaceNamePrefix: veth}`,
   });
 
   test("when nothing recognizes pods", async () => {
-    const { warnings } = await resolve([], "detectLocalMode: ClusterCIDR");
+    const { warnings } = await resolveArgs([], "detectLocalMode: ClusterCIDR");
     expect(warningTexts(warnings)).toEqual([NO_CLUSTER_CIDR]);
   });
 
   test("but not when a setting without effect equals its default", async () => {
     const body = "clusterCIDR: 10.0.0.0/8\nmode: nftables\niptables: {minSyncPeriod: 1s}";
-    expect(warningTexts((await resolve([], body)).warnings)).toEqual([]);
+    expect(warningTexts((await resolveArgs([], body)).warnings)).toEqual([]);
   });
 
   test("of a JSON file too, with braces and quotes in its strings", async () => {
-    const { config, warnings } = await resolve(
+    const { config, warnings } = await resolveArgs(
       [],
       `{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
         "clusterCIDR": "10.0.0.0/8", "hostnameOverride": "a\\": {", "mode": "nftables", "mode": "",
@@ -607,7 +611,7 @@ detectLocal: {bridgeInterface: cni0, interfaceNamePrefix: veth}`,
   });
 
   test("only the first of several documents counts", async () => {
-    const { config } = await resolve([], "hostnameOverride: one\n---\nhostnameOverride: two\n");
+    const { config } = await resolveArgs([], "hostnameOverride: one\n---\nhostnameOverride: two\n");
     expect(config.hostnameOverride).toBe("one");
   });
 });
@@ -658,30 +662,30 @@ describe("flags", () => {
       "10.0.0.1:80",
     ],
   ])("%s", async (_, argv, read, wanted) => {
-    const { config } = await resolve(argv);
+    const { config } = await resolveArgs(argv);
     expect(read(config)).toEqual(wanted);
   });
 
   test("are named as flags in an error", async () => {
-    expect(await faultOf(["--cluster-cidr=x", "--metrics-port=0"])).toBe(
+    expect(await configErrorMessage(["--cluster-cidr=x", "--metrics-port=0"])).toBe(
       'CONFIG_INVALID: --cluster-cidr: invalid value "x": must be one CIDR, or one per family such as 10.0.0.0/8,fd00::/8; --metrics-port: invalid value 0: must be between 1 and 65535',
     );
   });
 
   test("without effect give one warning per reason", async () => {
-    const { warnings } = await resolve([
+    const { warnings } = await resolveArgs([
       ...["--kube-api-qps=50", "--kube-api-burst=100", "--ipvs-strict-arp=false"],
       ...["--boot-id-file=/x", "--log-flush-frequency=1s", "--cluster-cidr=10.0.0.0/8"],
     ]);
     expect(warningTexts(warnings)).toEqual([
-      `${IDLE} --kube-api-burst, --kube-api-qps ${REASONS.requests}`,
-      `${IDLE} --log-flush-frequency ${REASONS.unbuffered}`,
-      `${IDLE} --boot-id-file ${REASONS.leftover}`,
+      `${IDLE} --kube-api-burst, --kube-api-qps ${NO_EFFECT_REASONS.requests}`,
+      `${IDLE} --log-flush-frequency ${NO_EFFECT_REASONS.unbuffered}`,
+      `${IDLE} --boot-id-file ${NO_EFFECT_REASONS.leftover}`,
     ]);
   });
 
   test("of our own count together with a file, and win", async () => {
-    const { config } = await resolve(
+    const { config } = await resolveArgs(
       [
         ...["--admin-bind-address=127.0.0.1:1", "--drop-invalid-packets=always"],
         ...["--endpoint-metrics-limit=7", "--remove-kube-proxy-rules=false"],
@@ -697,7 +701,7 @@ describe("flags", () => {
   });
 
   test("of --vmodule come before the list in the file, and feature gates do not count", async () => {
-    const { config } = await resolve(
+    const { config } = await resolveArgs(
       ["--vmodule=a=1", "--feature-gates=AllowServiceExternalIPs=false"],
       "logging: {vmodule: [{filePattern: a, verbosity: 3}, {filePattern: b, verbosity: 2}]}",
     );
@@ -710,7 +714,7 @@ describe("flags", () => {
   });
 
   test("together with a file: some count, the others are ignored with a warning", async () => {
-    const { config, warnings } = await resolve(
+    const { config, warnings } = await resolveArgs(
       [
         "--hostname-override=NODE",
         "--master=https://api",
@@ -759,19 +763,19 @@ describe("flags", () => {
       [`${IGNORED} --healthz-bind-address`],
     ],
   ])("%s", async (_, argv, wanted) => {
-    const { warnings } = await resolve(["--cluster-cidr=10.0.0.0/8", ...argv]);
+    const { warnings } = await resolveArgs(["--cluster-cidr=10.0.0.0/8", ...argv]);
     expect(warningTexts(warnings)).toEqual(wanted);
   });
 
   test("together with a file: an ignored flag is not blamed for a fault of the file", async () => {
-    expect(await faultOf(["--cluster-cidr=10.0.0.0/8"], "clusterCIDR: x")).toContain(
+    expect(await configErrorMessage(["--cluster-cidr=10.0.0.0/8"], "clusterCIDR: x")).toContain(
       'load proxy.yaml: clusterCIDR: invalid value "x"',
     );
   });
 });
 
 test("/configz shows the effective values in upstream's shape", async () => {
-  const { config } = await resolve([], "mode: nftables\nnftables: {minSyncPeriod: 2s}");
+  const { config } = await resolveArgs([], "mode: nftables\nnftables: {minSyncPeriod: 2s}");
   const { document } = config;
   expect(Object.keys(document).slice(0, 3)).toEqual(["kind", "apiVersion", "featureGates"]);
   expect(document).toMatchObject({

@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { missingControlPlane, programs } from "../../harness/cluster/control-plane.ts";
-import { faultOf, HEAD, resolve } from "../../harness/resolve-config.ts";
+import { CONFIG_HEADER, configErrorMessage, resolveArgs } from "../../harness/resolve-config.ts";
 import { decodeDocument } from "../../src/config/decode-config.ts";
 import { FLAGS } from "../../src/config/flags.ts";
 import { parseConfigText } from "../../src/config/parse-config.ts";
@@ -42,10 +42,10 @@ describe.skipIf(reason !== undefined)("compared with kube-proxy", () => {
   });
 
   test("Sluice knows every field that it writes, and it accepts our file unchanged", async () => {
-    const theirs = written(`${HEAD}mode: nftables\n`) ?? "";
+    const theirs = written(`${CONFIG_HEADER}mode: nftables\n`) ?? "";
     const decoded = decodeDocument((await parseConfigText(theirs, "theirs")).value);
     expect([decoded.unknown, decoded.faults]).toEqual([[], []]);
-    const { config } = await resolve([], "mode: nftables");
+    const { config } = await resolveArgs([], "mode: nftables");
     // The only default that differs.
     const ours = theirs.replace("localhostNodePorts: true", "localhostNodePorts: false");
     expect(ours).not.toBe(theirs);
@@ -55,17 +55,17 @@ describe.skipIf(reason !== undefined)("compared with kube-proxy", () => {
   test.each(["", "mode: auto", "mode: ipvs", "mode: iptables"])(
     "it accepts our file in every mode, and reads auto as the empty mode, its iptables: %j",
     async (body) => {
-      const { config } = await resolve([], body);
+      const { config } = await resolveArgs([], body);
       const rewritten = written(await printConfig(config)) ?? "";
       expect(rewritten).toContain("\nmode: iptables\n");
     },
   );
 
   test("only Sluice knows the mode auto", async () => {
-    expect([written(`${HEAD}mode: auto`), await faultOf([], "mode: auto")]).toEqual([
-      undefined,
-      "",
-    ]);
+    expect([
+      written(`${CONFIG_HEADER}mode: auto`),
+      await configErrorMessage([], "mode: auto"),
+    ]).toEqual([undefined, ""]);
   });
 
   test.each([
@@ -124,8 +124,8 @@ describe.skipIf(reason !== undefined)("compared with kube-proxy", () => {
     "mode: 7",
     "iptables: {syncPeriod: 30}",
   ])("the same verdict: %s", async (body) => {
-    const theirs = written(HEAD + body) === undefined ? "refused" : "taken";
-    const ours = (await faultOf([], body)) === "" ? "taken" : "refused";
+    const theirs = written(CONFIG_HEADER + body) === undefined ? "refused" : "taken";
+    const ours = (await configErrorMessage([], body)) === "" ? "taken" : "refused";
     expect(ours).toBe(theirs);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { resolve } from "../../harness/resolve-config.ts";
+import { resolveArgs } from "../../harness/resolve-config.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { parseArguments } from "../../src/config/command-line.ts";
 import type { Config } from "../../src/config/config.ts";
@@ -71,7 +71,7 @@ describe("the written file gives the same configuration", () => {
   ];
   test.each(cases)("%s", async (_, argv, body) => {
     const { again } = await written(argv, body);
-    const { config } = await resolve(argv, body);
+    const { config } = await resolveArgs(argv, body);
     expect(again.config).toEqual(config);
   });
 });

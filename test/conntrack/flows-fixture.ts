@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach } from "bun:test";
 import { run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -41,7 +41,7 @@ export class FlowsFixture {
   #ports = 1000;
 
   constructor() {
-    inFreshNetns();
+    useFreshNetns();
     beforeEach(() => {
       this.lines = [];
       this.reports = [];

@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import { adminDue } from "../../src/daemon/admin-due.ts";
+import { waitUntilAdminIsDue } from "../../src/daemon/admin-due.ts";
 
 function waiting(connected: boolean) {
   const clock = new FakeClock();
   const first = Promise.withResolvers<void>();
   const state = { due: false };
-  const done = adminDue({ firstSync: first.promise, connected: () => connected, clock });
+  const done = waitUntilAdminIsDue({ firstSync: first.promise, connected: () => connected, clock });
   void done.then(() => {
     state.due = true;
   });

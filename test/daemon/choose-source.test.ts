@@ -12,11 +12,11 @@ import {
 import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
 import { unexpectedError } from "../../harness/expected-errors.ts";
 import { type FakeApi, startFakeApi } from "../../harness/fakes/fake-api-server.ts";
-import { resolve } from "../../harness/resolve-config.ts";
+import { resolveArgs } from "../../harness/resolve-config.ts";
 import { until } from "../../harness/waiting.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createCore } from "../../src/core/create.ts";
-import { type SelectedSource, selectSource } from "../../src/daemon/choose-source.ts";
+import { type ChosenSource, chooseSource } from "../../src/daemon/choose-source.ts";
 import type { Source } from "../../src/source/source.ts";
 
 let folder: string;
@@ -40,9 +40,9 @@ beforeEach(async () => {
 
 afterEach(() => api.stop());
 
-async function prepare(...flags: string[]): Promise<SelectedSource> {
-  const { config } = await resolve(flags);
-  return selectSource({
+async function prepare(...flags: string[]): Promise<ChosenSource> {
+  const { config } = await resolveArgs(flags);
+  return chooseSource({
     config,
     core: createCore(module, { seed: 1, nodeName: "here" }),
     clock: systemClock,
@@ -53,7 +53,7 @@ async function prepare(...flags: string[]): Promise<SelectedSource> {
   });
 }
 
-function open({ createSource }: SelectedSource): Source {
+function open({ createSource }: ChosenSource): Source {
   return createSource({
     onChange() {},
     onNode() {},

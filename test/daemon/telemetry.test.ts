@@ -1,13 +1,13 @@
 import { expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import { resolve } from "../../harness/resolve-config.ts";
+import { resolveArgs } from "../../harness/resolve-config.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/log.ts";
 import type { Core } from "../../src/core/core.ts";
 import { Telemetry } from "../../src/daemon/telemetry.ts";
 import type { SyncReport } from "../../src/sync/loop.ts";
 
-const { config } = await resolve([]);
+const { config } = await resolveArgs([]);
 const DONE: SyncReport = {
   outcome: "done",
   owners: 1,

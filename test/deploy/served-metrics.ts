@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeNamespace } from "../../harness/cluster/cabled-netns.ts";
+import { createNamespace } from "../../harness/cluster/cabled-netns.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { until } from "../../harness/waiting.ts";
@@ -30,7 +30,7 @@ export async function scrape(binary: string): Promise<Series> {
   const manifests = join(folder, "manifests");
   mkdirSync(manifests);
   writeFileSync(join(manifests, "web.yaml"), OBJECTS);
-  const node = makeNamespace();
+  const node = createNamespace();
   const daemon = startDaemon(
     node.name,
     [

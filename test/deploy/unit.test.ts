@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BINARY, missingBinary } from "../../harness/binary.ts";
-import { makeNamespace } from "../../harness/cluster/cabled-netns.ts";
+import { createNamespace } from "../../harness/cluster/cabled-netns.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { startDaemon } from "../../harness/daemon.ts";
 import { ROOT } from "../../harness/repository.ts";
@@ -67,7 +67,7 @@ describe.skipIf(reason !== undefined)("the systemd unit", () => {
   test.skipIf(noBinary !== undefined).each(["nftables", "iptables"])(
     "allows all system calls of a start, a scrape and a stop with %s",
     async (mode) => {
-      const node = makeNamespace();
+      const node = createNamespace();
       const trace = join(folder, `trace-${mode}`);
       const manifests = join(folder, `manifests-${mode}`);
       mkdirSync(manifests);

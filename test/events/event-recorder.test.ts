@@ -1,7 +1,7 @@
 /** Tests the Event recorder with a fake API server and a fake clock. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
-import { settle } from "../../harness/waiting.ts";
+import { flushPromises } from "../../harness/waiting.ts";
 import type {
   ResponseHandler,
   WritableTransport,
@@ -11,7 +11,7 @@ import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger, type Logger } from "../../src/base/log.ts";
 import type { EventObject, EventSeries } from "../../src/events/event-object.ts";
 import { ApiEventRecorder } from "../../src/events/event-recorder.ts";
-import { type KubeEvent, nodeReference, started } from "../../src/events/events.ts";
+import { type KubeEvent, nodeReference, startedEvent } from "../../src/events/events.ts";
 
 const MINUTE = 60_000;
 const EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events";
@@ -109,13 +109,13 @@ beforeEach(() => {
 
 /** Waits for pending promises first, because they may set timers. */
 async function advance(ms: number): Promise<void> {
-  await settle();
+  await flushPromises();
   await clock.advance(ms);
-  await settle();
+  await flushPromises();
 }
 
 function event(name: string): KubeEvent {
-  return started(nodeReference(name, ""));
+  return startedEvent(nodeReference(name, ""));
 }
 
 function objectIn(request: WriteRequest | undefined): EventObject {
@@ -125,7 +125,7 @@ function objectIn(request: WriteRequest | undefined): EventObject {
 describe("an Event", () => {
   test("is created in the form of events.k8s.io/v1", async () => {
     recorder.record({ ...event("here"), note: "a note" }, 1_700_000_000_123);
-    await settle();
+    await flushPromises();
     const [request] = server.requests;
     expect(request).toMatchObject({
       method: "POST",
@@ -155,7 +155,7 @@ describe("an Event", () => {
       name: "web",
     } as const;
     recorder.record({ ...event(""), regarding });
-    await settle();
+    await flushPromises();
     expect(server.requests[0]?.path).toBe("/apis/events.k8s.io/v1/namespaces/shop/events");
     expect(objectIn(server.requests[0]).metadata.namespace).toBe("shop");
   });
@@ -173,13 +173,13 @@ describe("an Event", () => {
     ["a name that is too long", "a".repeat(250)],
   ])("on an object with %s gets a name that the API accepts", async (_what, name) => {
     recorder.record(event(name));
-    await settle();
+    await flushPromises();
     expect(objectIn(server.requests[0]).metadata.name).toMatch(/^[0-9a-f-]{36}$/);
   });
 
   test("has a `note` of at most 1024 bytes, cut between characters", async () => {
     recorder.record({ ...event("here"), note: `x${"ü".repeat(600)}` });
-    await settle();
+    await flushPromises();
     const { note } = objectIn(server.requests[0]);
     expect(note).toBe(`x${"ü".repeat(510)}…`);
     expect(Buffer.byteLength(note)).toBe(1024);
@@ -189,9 +189,9 @@ describe("an Event", () => {
 describe("equal Events", () => {
   test("form a series: the second is sent at once, later ones every half hour and at the end", async () => {
     recorder.record(event("here"));
-    await settle();
+    await flushPromises();
     recorder.record(event("here"));
-    await settle();
+    await flushPromises();
     expect(server.writes).toEqual(["POST 1", "PATCH 2"]);
     const { metadata } = objectIn(server.requests[0]);
     expect(server.requests[1]).toMatchObject({
@@ -216,7 +216,7 @@ describe("equal Events", () => {
   test("that arrive while the first cannot be sent are created as a series", async () => {
     server.answers.push("unreachable");
     recorder.record(event("here"));
-    await settle();
+    await flushPromises();
     recorder.record(event("here"));
     recorder.record(event("here"));
     await advance(MINUTE);
@@ -234,16 +234,16 @@ describe("equal Events", () => {
     recorder.record(event("here"));
     await advance(12 * MINUTE);
     recorder.record(event("here"));
-    await settle();
+    await flushPromises();
     expect(server.writes).toEqual(["POST 1", "POST 1"]);
   });
 
   test("are created again if the server deleted the first", async () => {
     recorder.record(event("here"));
-    await settle();
+    await flushPromises();
     server.answers.push(404);
     recorder.record(event("here"));
-    await settle();
+    await flushPromises();
     expect(server.writes).toEqual(["POST 1", "PATCH 2", "POST 2"]);
   });
 
@@ -345,7 +345,7 @@ describe("the server", () => {
     server.answers.push(200, 403);
     for (let i = 0; i < count; i++) {
       recorder.record(event("here"));
-      await settle();
+      await flushPromises();
     }
     expect(server.writes).toEqual(["POST 1", "PATCH 2"]);
     await advance(12 * MINUTE);
@@ -366,16 +366,16 @@ describe("the server", () => {
     await advance(MINUTE);
     expect(dropped).toBe(0);
     recorder.record(event("here"));
-    await settle();
+    await flushPromises();
     expect(server.writes).toEqual(["POST 1", "POST 1", "PATCH 2"]);
   });
 
   test("that answers 404 to a count and 409 to the Event refused the count", async () => {
     server.answers.push(200, 404, 409);
     recorder.record(event("here"));
-    await settle();
+    await flushPromises();
     recorder.record(event("here"));
-    await settle();
+    await flushPromises();
     expect(server.writes).toEqual(["POST 1", "PATCH 2", "POST 2"]);
     expect(dropped).toBe(1);
     expect(lines).toHaveLength(1);
@@ -446,7 +446,7 @@ describe("the end", () => {
     void recorder.flush(5000).then(() => {
       flushed = true;
     });
-    await settle();
+    await flushPromises();
     expect(flushed).toBe(false);
     await advance(300);
     expect([flushed, server.requests.length]).toEqual([true, 2]);
@@ -472,9 +472,9 @@ describe("the end", () => {
       server.otherwise = answer;
       recorder.record(event("one"));
       recorder.record(event("two"));
-      await settle();
+      await flushPromises();
       recorder.close();
-      await settle();
+      await flushPromises();
       expect([server.open, clock.waiting]).toEqual([0, 0]);
       recorder.record(event("three"));
       await advance(MINUTE);

@@ -14,8 +14,8 @@ import { ApiEventRecorder } from "../../src/events/event-recorder.ts";
 import {
   type KubeEvent,
   nodeReference,
-  serviceHealthCheckFailed,
-  started,
+  serviceHealthCheckFailedEvent,
+  startedEvent,
 } from "../../src/events/events.ts";
 
 const why = await missingControlPlane();
@@ -71,7 +71,7 @@ async function eventsIn(namespace: string, reason: string): Promise<EventObject[
 test.skipIf(why !== undefined)(
   "an Event on the Node is accepted, and kubectl describe shows it",
   async () => {
-    await send(plane.kubeconfigs.proxy, started(nodeReference("here", uid)));
+    await send(plane.kubeconfigs.proxy, startedEvent(nodeReference("here", uid)));
     expect(lines).toEqual([]);
     const [event] = await eventsIn("default", "Starting");
     expect(event).toMatchObject({
@@ -91,7 +91,7 @@ test.skipIf(why !== undefined)(
 test.skipIf(why !== undefined)(
   "three failures of a health check are one Event on the Service, with a count",
   async () => {
-    const failed = serviceHealthCheckFailed({
+    const failed = serviceHealthCheckFailedEvent({
       nodeName: "here",
       namespace: "kube-system",
       name: "web",
@@ -124,7 +124,7 @@ test.skipIf(why !== undefined)(
       namespace: "nowhere",
       name: "web",
     } as const;
-    const after = { ...started(nodeReference("here", uid)), reason: "After" };
+    const after = { ...startedEvent(nodeReference("here", uid)), reason: "After" };
     await send(plane.kubeconfigs.proxy, { ...after, regarding: nowhere }, after);
     expect(dropped).toBe(1);
     expect(lines).toHaveLength(1);
@@ -140,10 +140,10 @@ test.skipIf(why !== undefined)(
     const bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system:node-proxier";
     await plane.api.request("DELETE", bindings);
     const deadline = performance.now() + MINUTE;
-    await send(plane.kubeconfigs.proxy, started(nodeReference("lost", "")));
+    await send(plane.kubeconfigs.proxy, startedEvent(nodeReference("lost", "")));
     // The server's authorizer learns of the deletion from a watch.
     while (dropped === 0 && performance.now() < deadline) {
-      await send(plane.kubeconfigs.proxy, started(nodeReference("lost", "")));
+      await send(plane.kubeconfigs.proxy, startedEvent(nodeReference("lost", "")));
     }
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain('cannot create resource \\"events\\" in API group');

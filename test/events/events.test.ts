@@ -2,12 +2,12 @@ import { describe, expect, test } from "bun:test";
 import {
   EventOutbox,
   type EventRecorder,
-  healthServerFailed,
+  healthServerFailedEvent,
   type KubeEvent,
-  metricsServerFailed,
+  metricsServerFailedEvent,
   nodeReference,
-  serviceHealthCheckFailed,
-  started,
+  serviceHealthCheckFailedEvent,
+  startedEvent,
 } from "../../src/events/events.ts";
 
 const node = nodeReference("here", "1-2-3");
@@ -16,12 +16,12 @@ describe("Events have kube-proxy's text", () => {
   const table: [string, KubeEvent, KubeEvent][] = [
     [
       "the proxy started",
-      started(node),
+      startedEvent(node),
       { type: "Normal", reason: "Starting", action: "StartKubeProxy", note: "", regarding: node },
     ],
     [
       "no health server",
-      healthServerFailed(node, "port taken"),
+      healthServerFailedEvent(node, "port taken"),
       {
         type: "Warning",
         reason: "FailedToStartProxierHealthcheck",
@@ -32,7 +32,7 @@ describe("Events have kube-proxy's text", () => {
     ],
     [
       "no metrics server",
-      metricsServerFailed(node, "port taken"),
+      metricsServerFailedEvent(node, "port taken"),
       {
         type: "Warning",
         reason: "FailedToStartMetricServer",
@@ -43,7 +43,7 @@ describe("Events have kube-proxy's text", () => {
     ],
     [
       "no health check server of a Service",
-      serviceHealthCheckFailed({
+      serviceHealthCheckFailedEvent({
         nodeName: "here",
         namespace: "shop",
         name: "web",
@@ -80,7 +80,7 @@ describe("the outbox", () => {
       this.closed = true;
     }
   }
-  const event = (note: string) => ({ ...started(node), note });
+  const event = (note: string) => ({ ...startedEvent(node), note });
 
   test("keeps Events with their time until a recorder is attached", async () => {
     let now = 1;

@@ -5,7 +5,7 @@ import {
   type ConntrackSysctl,
   type ConntrackValues,
   needsChange,
-  wantedEntries,
+  requiredConntrackMax,
   wantedSysctls,
 } from "../../src/host/conntrack-sysctls.ts";
 
@@ -36,7 +36,7 @@ test.each([
   ["exactly 1048576 for the processors leaves the minimum in force", 1024, 2_000_000, 1024, 2e6],
   ["nothing for each leaves the kernel alone, whatever the minimum", 0, 131_072, 16, 0],
 ])("%s", (_name, maxPerCore, min, cpus, entries) => {
-  expect(wantedEntries({ ...NOTHING, maxPerCore, min }, cpus)).toBe(entries);
+  expect(requiredConntrackMax({ ...NOTHING, maxPerCore, min }, cpus)).toBe(entries);
 });
 
 /** The values of a fresh kernel on a machine with 4 GB or more. */

@@ -1,12 +1,12 @@
 /** Sluice serves even if no kernel setting can be changed. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { answers, takeTime } from "../../harness/netns/connections.ts";
-import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { answers, useLongTimeout } from "../../harness/netns/connections.ts";
+import { DEFAULT_FLAGS, SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 
-takeTime();
+useLongTimeout();
 
 /** Runs a command in its own mount namespace, after a script. */
 const after = (script: string) => ["unshare", "-m", "sh", "-ec", `${script}; exec "$@"`, "sh"];
@@ -18,7 +18,7 @@ let world: World | undefined;
 afterEach(() => world?.close());
 
 /** The log lines of refused settings. */
-function errorLines(program: Program): string[] {
+function errorLines(program: SluiceProcess): string[] {
   return program
     .log()
     .split("\n")
@@ -50,7 +50,7 @@ describe.each<[string, readonly string[], readonly RegExp[], number?]>([
 ])("with %s", (_name, wrapper, output, score = OWN_SCORE) => {
   test("Services work and follow changes, and each refused setting is logged once", async () => {
     world = await World.build();
-    const program = new Program(world, { wrapper });
+    const program = new SluiceProcess(world, { wrapper });
     const ask = { from: "a3", to: "clusterIP", number: 1, family: 4 } as const;
     program.put([service({ name: "s1", number: 1 }), ...slices("s1", ["a1"])]);
     await program.start([...DEFAULT_FLAGS, "--oom-score-adj", `${score}`]);

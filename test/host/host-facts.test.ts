@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { countOf, hostFacts } from "../../src/host/host-facts.ts";
+import { countCpuList, hostFacts } from "../../src/host/host-facts.ts";
 
 test.each([
   ["0", 1],
@@ -8,7 +8,7 @@ test.each([
   ["", 0],
   ["none", 0],
 ])("%j is a list of %i processors", (list, count) => {
-  expect(countOf(list)).toBe(count);
+  expect(countCpuList(list)).toBe(count);
 });
 
 test("the machine has a kernel and processors", () => {

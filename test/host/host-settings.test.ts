@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { readableLog } from "../../harness/fakes/readable-log.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { SYSCTL_CHECK_MS } from "../../src/base/limits.ts";
 import type { ConntrackSettings } from "../../src/config/config.ts";
-import { HostSettings, INITIALIZED, initializeHost } from "../../src/host/host-settings.ts";
+import { HostSettings, INIT_ONLY_MESSAGE, initializeHost } from "../../src/host/host-settings.ts";
 import { KernelFiles } from "../../src/host/kernel-files.ts";
 import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 
@@ -258,7 +258,7 @@ describe("on a fake machine", () => {
       return { localhostNodePorts: false };
     };
     const config = { conntrack: DEFAULTS, localhostNodePorts: false };
-    expect(await initializeHost(config, settings, probe)).toBe(INITIALIZED);
+    expect(await initializeHost(config, settings, probe)).toBe(INIT_ONLY_MESSAGE);
     expect([problems.list().length, read(sysctl("nf_conntrack_max"))]).toEqual([0, "131072"]);
   });
 
@@ -317,7 +317,7 @@ describe("on a fake machine", () => {
 });
 
 describe("in a real network namespace", () => {
-  inFreshNetns();
+  useFreshNetns();
   const files = new KernelFiles();
   const value = (name: string) => files.number(`/proc/sys/net/netfilter/${name}`);
 

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { enterFreshNetns, inFreshNetns } from "../../harness/fresh-netns.ts";
+import { enterFreshNetns, useFreshNetns } from "../../harness/fresh-netns.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { lockNetworkNamespace } from "../../src/host/namespace-lock.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 test("a second instance in one network namespace is refused", () => {
   const unlock = lockNetworkNamespace();

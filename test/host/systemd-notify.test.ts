@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { readableLog } from "../../harness/fakes/readable-log.ts";
-import { Notifier } from "../../src/host/systemd-notify.ts";
+import { SystemdNotifier } from "../../src/host/systemd-notify.ts";
 import { bind, close, recv, socket } from "../../src/os/libc.ts";
 
 const AF_UNIX = 1;
@@ -47,7 +47,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 function notifier(environment: { [name: string]: string | undefined }) {
   const { log, lines } = readableLog();
-  const one = new Notifier({ environment, pid: 77, clock, log, healthy: () => healthy });
+  const one = new SystemdNotifier({ environment, pid: 77, clock, log, healthy: () => healthy });
   return { notifier: one, lines, environment };
 }
 

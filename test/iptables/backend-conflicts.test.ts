@@ -1,13 +1,13 @@
 /** Distinguishes foreign changes from our own. */
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { service, slice } from "../../harness/sync/sync-world.ts";
 import { REFUSED_RETRY_MS } from "../../src/base/limits.ts";
 import { clearTables, iptablesWorld, RealToolFolder, saved, VARIANTS } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
-inFreshNetns();
+useFreshNetns();
 beforeEach(clearTables);
 
 const LOCKED = `

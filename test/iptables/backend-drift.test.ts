@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { slice } from "../../harness/sync/sync-world.ts";
 import { clearTables, type IptablesWorld, iptablesWorld, VARIANTS } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
-inFreshNetns();
+useFreshNetns();
 beforeEach(clearTables);
 
 const everything = (world: IptablesWorld) =>

@@ -1,11 +1,11 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { service, slice } from "../../harness/sync/sync-world.ts";
 import { REFUSED_RETRY_MS, SYNC_RETRY_MS } from "../../src/base/limits.ts";
 import { clearTables, type IptablesWorld, iptablesWorld, VARIANTS } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
-inFreshNetns();
+useFreshNetns();
 beforeEach(clearTables);
 
 /** Refuses the first input line that contains these words, with a message of iptables. */

@@ -5,7 +5,7 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { describeService } from "../../src/observe/service-view.ts";
 import {
   clearTables,
@@ -16,7 +16,7 @@ import {
 } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
-inFreshNetns();
+useFreshNetns();
 beforeEach(clearTables);
 
 function frontends({ core, backend }: IptablesWorld, name: string) {

@@ -2,12 +2,12 @@ import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { slice } from "../../harness/sync/sync-world.ts";
 import { clearTables, iptablesWorld, VARIANTS } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
-inFreshNetns();
+useFreshNetns();
 beforeEach(clearTables);
 
 describe.each(VARIANTS)("through iptables-%s", (variant) => {

@@ -5,12 +5,12 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { type SyncWorld, service, slice } from "../../harness/sync/sync-world.ts";
 import { clearTables, iptablesWorld, RealToolFolder, VARIANTS } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
-inFreshNetns();
+useFreshNetns();
 beforeEach(clearTables);
 
 const NAMES = ["a", "b", "c", "d", "e", "f"];

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { pipe, run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { service, slice } from "../../harness/sync/sync-world.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { createIptablesBackend } from "../../src/iptables/iptables-backend.ts";
@@ -17,7 +17,7 @@ import {
 } from "./iptables-world.ts";
 
 setDefaultTimeout(60_000);
-inFreshNetns();
+useFreshNetns();
 beforeEach(clearTables);
 
 const RESTORES = (variant: string) => [
@@ -200,7 +200,7 @@ COMMIT
         removeKubeProxyRules({ clock: systemClock, keepRequired: false, firewall: true });
       const { removed, ...rest } = await remove();
       expect(removed).toHaveLength(6);
-      expect(rest).toEqual({ notes: [], kept: [], failures: [] });
+      expect(rest).toEqual({ messages: [], kept: [], failures: [] });
       expect(all()).toBe(before);
       expect(saved(variant, "mangle")).not.toContain("KUBE");
       expect(saved(variant, "nat", "ip6tables")).not.toContain("KUBE");

@@ -7,7 +7,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../harness/commands.ts";
-import { type FakeClock, TurningClock } from "../../harness/fakes/fake-clock.ts";
+import { type FakeClock, RealLoopClock } from "../../harness/fakes/fake-clock.ts";
 import { type SyncWorld, service, slice, worldOf } from "../../harness/sync/sync-world.ts";
 import type { Adoption } from "../../src/backend/backend.ts";
 import type { ForeignChange } from "../../src/backend/drift.ts";
@@ -123,7 +123,7 @@ export async function iptablesWorld(
     objects = fill,
   }: WorldOptions = {},
 ): Promise<IptablesWorld> {
-  const detectorClock = new TurningClock();
+  const detectorClock = new RealLoopClock();
   const logged: string[] = [];
   const backend = createIptablesBackend(
     { ...OPTIONS, ...options },

@@ -18,7 +18,7 @@ import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { until } from "../../harness/waiting.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
-import { FILE_SETTLE_MS, MANIFESTS_RESCAN_MS } from "../../src/base/limits.ts";
+import { DIRECTORY_RESCAN_MS, FILE_SETTLE_MS } from "../../src/base/limits.ts";
 import { ManifestSource } from "../../src/manifests/manifest-source.ts";
 import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 import { metadataOf } from "../../src/source/object-fields.ts";
@@ -356,7 +356,7 @@ describe("a directory that", () => {
     await has("web");
     unlinkSync(link);
     symlinkSync(join(folder, "other"), link);
-    await clock.advance(MANIFESTS_RESCAN_MS);
+    await clock.advance(DIRECTORY_RESCAN_MS);
     await has("db");
     through.stop();
   });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ip } from "../../harness/plan/plan-text.ts";
+import { parseIp } from "../../harness/plan/plan-text.ts";
 import { ADDRESSES } from "../../harness/plan/random-services.ts";
 import { assertProperty } from "../../harness/property.ts";
 import {
@@ -44,20 +44,23 @@ const arbitraryNodePort = fc.record<Parts>({
   protocol: arbitraryProtocol,
   port: arbitraryPort,
 });
-const arbitraryFrontend = fc
-  .tuple(arbitraryAddress, arbitraryProtocol, arbitraryPort)
-  .map(
-    ([address, protocol, port]): Parts => ({ family: ip(address).family, address, protocol, port }),
-  );
+const arbitraryFrontend = fc.tuple(arbitraryAddress, arbitraryProtocol, arbitraryPort).map(
+  ([address, protocol, port]): Parts => ({
+    family: parseIp(address).family,
+    address,
+    protocol,
+    port,
+  }),
+);
 const arbitraryAlone = arbitraryAddress.map(
-  (address): Parts => ({ family: ip(address).family, address }),
+  (address): Parts => ({ family: parseIp(address).family, address }),
 );
 const arbitraryParts = fc.oneof(arbitraryNodePort, arbitraryFrontend, arbitraryAlone);
 
 function keyOf({ family, address, protocol, port = 0 }: Parts): FrontendKey {
-  if (protocol === undefined) return addressKey(ip(address ?? "").bytes);
+  if (protocol === undefined) return addressKey(parseIp(address ?? "").bytes);
   if (address === undefined) return nodePortKey(family, protocol, port);
-  return frontendKey(ip(address).bytes, protocol, port);
+  return frontendKey(parseIp(address).bytes, protocol, port);
 }
 
 function textOf({ family, address, protocol, port }: Parts): string {
@@ -69,7 +72,7 @@ function compareParts(a: Parts, b: Parts): number {
   if (a.address === undefined || b.address === undefined) {
     if (a.address !== b.address) return a.address === undefined ? -1 : 1;
   } else {
-    const order = compareBytes(ip(a.address).bytes, ip(b.address).bytes);
+    const order = compareBytes(parseIp(a.address).bytes, parseIp(b.address).bytes);
     if (order !== 0) return order;
   }
   return (a.protocol ?? 0) - (b.protocol ?? 0) || (a.port ?? 0) - (b.port ?? 0);
@@ -111,7 +114,7 @@ describe("a frontend's key", () => {
           expect(addressOf(key)).toBeUndefined();
           return;
         }
-        const { bytes } = ip(address);
+        const { bytes } = parseIp(address);
         expect(addressOf(key)).toBe(addressKey(bytes));
         expect(addressBytes(key)).toEqual(bytes);
         expect(addressText(key)).toBe(printAddress(bytes));
@@ -125,7 +128,7 @@ describe("a frontend's key", () => {
       "frontend-key-read",
       fc.property(fc.oneof(arbitraryFrontend, arbitraryNodePort), (parts) => {
         const { family, address, protocol = 0, port = 0 } = parts;
-        const start = address === undefined ? [] : [...ip(address).bytes];
+        const start = address === undefined ? [] : [...parseIp(address).bytes];
         const bytes = [...start, protocol, 0, 0, 0, port >> 8, port & 0xff, 0, 0];
         const frontends = tableId(address === undefined ? "nodeports" : "frontends", family);
         expect(readFrontendKey(frontends, Uint8Array.from(bytes))).toBe(keyOf(parts));
@@ -135,7 +138,7 @@ describe("a frontend's key", () => {
         unknown[start.length] = 50;
         expect(readFrontendKey(frontends, unknown)).toBeUndefined();
         if (address === undefined) return;
-        const alone = addressKey(ip(address).bytes);
+        const alone = addressKey(parseIp(address).bytes);
         expect(readAddressKey(tableId("cluster-ips", family), Uint8Array.from(start))).toBe(alone);
         expect(readAddressKey(frontends, Uint8Array.from(bytes))).toBe(alone);
       }),
@@ -144,7 +147,7 @@ describe("a frontend's key", () => {
   });
 
   test("shares a prefix with the keys of addresses that share one", () => {
-    const at = (address: string) => frontendKey(ip(address).bytes, PROTOCOLS.TCP, 80);
+    const at = (address: string) => frontendKey(parseIp(address).bytes, PROTOCOLS.TCP, 80);
     for (const [a, b, prefix] of [
       ["10.96.0.0", "10.96.0.31", 27],
       ["128.0.0.0", "255.255.255.255", 1],

@@ -3,9 +3,9 @@ import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../asm/layout/key.
 import {
   isProtocol,
   PROTOCOLS,
-  parseProtocolWord,
+  parseLowercaseProtocol,
+  printLowercaseProtocol,
   printProtocol,
-  protocolWord,
 } from "../../src/net/protocol.ts";
 
 test("protocols have the core's numbers", () => {
@@ -14,11 +14,11 @@ test("protocols have the core's numbers", () => {
 });
 
 test("a protocol and its word map to each other", () => {
-  const words = Object.values(PROTOCOLS).map(protocolWord);
+  const words = Object.values(PROTOCOLS).map(printLowercaseProtocol);
   expect(words).toEqual(["tcp", "udp", "sctp"]);
-  expect(words.map(parseProtocolWord)).toEqual(Object.values(PROTOCOLS));
+  expect(words.map(parseLowercaseProtocol)).toEqual(Object.values(PROTOCOLS));
   for (const word of ["", "TCP", "icmp", "constructor"]) {
-    expect(parseProtocolWord(word)).toBeUndefined();
+    expect(parseLowercaseProtocol(word)).toBeUndefined();
   }
 });
 

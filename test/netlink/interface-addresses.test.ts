@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { printAddress } from "../../src/net/address.ts";
@@ -13,7 +13,7 @@ import {
 } from "../../src/netlink/interface-addresses.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 const print = (addresses: readonly InterfaceAddress[]) =>
   addresses.map(({ bytes, prefix }) => `${printAddress(bytes)}/${prefix}`);

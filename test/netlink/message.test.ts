@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { AttributeReader, align, MessageWriter, readText } from "../../src/netlink/message.ts";
+import { AttributeReader, alignTo4, MessageWriter, readText } from "../../src/netlink/message.ts";
 
 const hex = (writer: MessageWriter) =>
   Buffer.from(writer.bytes.buffer, 0, writer.length).toString("hex");
@@ -20,7 +20,7 @@ test.each([
   [4, 4],
   [5, 8],
 ])("%i bytes are aligned to %i", (length, aligned) => {
-  expect(align(length)).toBe(aligned);
+  expect(alignTo4(length)).toBe(aligned);
 });
 
 test("a message starts with its length, type, flags and sequence number in host order", () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from "../../src/netlink/constants.ts";
 import { printRefusal } from "../../src/netlink/netlink-errors.ts";
 import { type Netlink, NetlinkSocket } from "../../src/netlink/socket.ts";
@@ -10,7 +10,7 @@ import { Batch } from "../../src/nftables/wire/message-batch.ts";
 import * as nft from "../../src/nftables/wire/nf-tables.ts";
 import { EINVAL, ENOENT } from "../../src/os/posix.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 describe("a transaction", () => {
   let socket: NetlinkSocket;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
 import { add, named, operationList, rememberingCore } from "../../harness/core/made-operations.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { type Cidr, parseCidr } from "../../src/net/address.ts";
 import {
   createNftablesBackend,
@@ -9,7 +9,7 @@ import {
 } from "../../src/nftables/nftables-backend.ts";
 import { WORLD } from "./every-table.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 /** Reviewed by people, because operators see this. To accept a change, run with UPDATE_GOLDEN=1. */
 const GOLDEN = `${import.meta.dir}/small-world.nft`;

@@ -16,7 +16,7 @@ import {
   operationList,
   remove,
 } from "../../harness/core/made-operations.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import type { Core } from "../../src/core/core.ts";
 import { OWNER_NODE } from "../../src/model/owner.ts";
 import { keySize, tableId, valueSize } from "../../src/model/tables.ts";
@@ -30,11 +30,11 @@ import {
 import { MANY_ELEMENTS } from "../../src/nftables/read/read-elements.ts";
 import { readSets } from "../../src/nftables/read/read-objects.ts";
 import { readTouched } from "../../src/nftables/repair/read-touched.ts";
-import { Touched } from "../../src/nftables/repair/touched.ts";
+import { TouchedObjects } from "../../src/nftables/repair/touched.ts";
 import { NFT_MSG_NEWSET, NFTA_SET_COUNT } from "../../src/nftables/wire/nf-tables.ts";
 
 setDefaultTimeout(60_000);
-inFreshNetns();
+useFreshNetns();
 
 const SLOTS = 8;
 const FRONTENDS = MANY_ELEMENTS / SLOTS;
@@ -134,7 +134,7 @@ describe("a table of slots that is too large to be read by key", () => {
 
   describe("is compared as a whole", () => {
     const keys = slots.map(({ key }) => key);
-    const touched = new Touched();
+    const touched = new TouchedObjects();
     touched.everything = true;
     /** The requests by kind, turns of the event loop, and the findings about the table. */
     const look = async (socket: Netlink) => {

@@ -12,7 +12,7 @@ import {
   remove,
   type TestOperation,
 } from "../../harness/core/made-operations.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import type { CounterSink } from "../../src/backend/parts.ts";
 import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import { SluiceError } from "../../src/base/errors.ts";
@@ -33,7 +33,7 @@ import { WORLD } from "./every-table.ts";
 // Bun's default of 5 s is too short on a busy machine for transactions of fifty thousand elements.
 setDefaultTimeout(120_000);
 
-inFreshNetns();
+useFreshNetns();
 
 const OPTIONS: SkeletonOptions = {
   masqueradeBit: 14,

@@ -1,14 +1,14 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { NETLINK_NETFILTER } from "../../src/netlink/constants.ts";
-import { type Answer, type Netlink, NetlinkSocket } from "../../src/netlink/socket.ts";
+import { type Netlink, type NetlinkReply, NetlinkSocket } from "../../src/netlink/socket.ts";
 import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
 import { EOPNOTSUPP } from "../../src/os/posix.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 const OPTIONS: SkeletonOptions = {
   masqueradeBit: 14,
@@ -29,7 +29,7 @@ class LackingKernel implements Netlink {
     this.#lacks = lacks;
   }
 
-  send(bytes: Uint8Array, length: number, ...rest: []): Answer {
+  send(bytes: Uint8Array, length: number, ...rest: []): NetlinkReply {
     if (Buffer.from(bytes.buffer, 0, length).includes(this.#lacks)) {
       const refusal = { errno: EOPNOTSUPP, sequence: 1, offset: undefined, text: undefined };
       return { refusals: [refusal], acks: 0 };

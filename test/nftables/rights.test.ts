@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 /** The size of the buffer that a process with CAP_NET_ADMIN gets. */
 const WITH_FORCE = 398_458;

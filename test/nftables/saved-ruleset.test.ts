@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipe, run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { driftedWorld, putServices } from "../../harness/sync/drifted-world.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 const DOCUMENT = join(import.meta.dir, "../../docs/troubleshooting.md");
 const FIREWALL = `

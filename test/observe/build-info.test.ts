@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { resolve } from "../../harness/resolve-config.ts";
+import { resolveArgs } from "../../harness/resolve-config.ts";
 import { buildInfo } from "../../src/observe/build-info.ts";
 
 async function samples(flags: readonly string[]) {
-  const { config } = await resolve(["--cluster-cidr=10.0.0.0/8", ...flags]);
+  const { config } = await resolveArgs(["--cluster-cidr=10.0.0.0/8", ...flags]);
   const [build, features] = buildInfo("1.2.3+5.gabc", config).map((each) => each.samples());
   return { build: build?.[0]?.labels, features };
 }

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { RestClientMetrics, Slis } from "../../src/observe/component-metrics.ts";
+import { RestClientMetrics, SliMetrics } from "../../src/observe/component-metrics.ts";
 import { expose } from "../../src/observe/exposition.ts";
 
-async function samplesOf(slis: Slis): Promise<string[]> {
+async function samplesOf(slis: SliMetrics): Promise<string[]> {
   const { body } = await expose(slis.instruments());
   return body.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
 }
@@ -23,7 +23,7 @@ test("requests are counted by status, and complete answers are measured in secon
 });
 
 test("checks are counted until a reset", async () => {
-  const slis = new Slis(2000);
+  const slis = new SliMetrics(2000);
   slis.succeeded("ping", "healthz");
   slis.succeeded("ping", "healthz");
   expect(await samplesOf(slis)).toEqual([

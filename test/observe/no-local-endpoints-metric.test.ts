@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { Choice } from "../../src/model/choice.ts";
+import type { EndpointSelection } from "../../src/model/choice.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
 import { NoLocalEndpoints } from "../../src/observe/no-local-endpoints-metric.ts";
 import { Committed } from "./fake-committed.ts";
@@ -13,7 +13,7 @@ function serviceWith(parts: Partial<Service>): Service {
   return committed.readService(ID) as Service;
 }
 
-function choice(family: 4 | 6, usable: boolean, local: number): Choice {
+function choice(family: 4 | 6, usable: boolean, local: number): EndpointSelection {
   const cluster = { pointer: 0, count: usable ? 2 : 0 };
   return { portIndex: 0, family, usable, cluster, local: { pointer: 0, count: local } };
 }
@@ -26,7 +26,7 @@ function printed(counter: NoLocalEndpoints): string {
   return [of("internal", 4), of("external", 4), of("internal", 6), of("external", 6)].join(" ");
 }
 
-test.each<[string, Partial<Service>, Choice[], string]>([
+test.each<[string, Partial<Service>, EndpointSelection[], string]>([
   ["no policy", {}, [choice(4, true, 0)], "0 0 0 0"],
   ["internal", { internalLocal: true }, [choice(4, true, 0)], "1 0 0 0"],
   ["external", EXTERNAL, [choice(4, true, 0), choice(6, true, 0)], "0 1 0 1"],

@@ -18,7 +18,7 @@ const CONFIG = { clusterCIDRs: [] };
 const nodeOf = (...families: readonly Family[]): NodeFacts => ({
   name: "n",
   uid: "",
-  primary: Object.fromEntries(
+  nodeIPs: Object.fromEntries(
     families.map((family) => [family, parseAddress(family === 4 ? "10.0.0.1" : "fd00::1")]),
   ),
   zone: "",

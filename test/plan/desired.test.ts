@@ -1,5 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { claimsOf, context, Memory, plainWriter, service } from "../../harness/plan/plan-text.ts";
+import {
+  buildContext,
+  buildService,
+  claimsOf,
+  Memory,
+  plainWriter,
+} from "../../harness/plan/plan-text.ts";
 import { printDesired } from "../../harness/plan/print-elements.ts";
 import type { Service } from "../../src/model/service.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
@@ -12,9 +18,9 @@ const nameless = () => "x";
 function writeMany(writer: DesiredWriter, between: () => void): Memory {
   const memory = new Memory();
   const claims = claimsOf([]);
-  const plan = context(claims);
+  const plan = buildContext(claims);
   for (let i = 0; i < 1500; i++) {
-    const one = service({
+    const one = buildService({
       id: i + 1,
       name: `ns/s${i}`,
       clusterIPs: [`10.96.${i >> 8}.${i & 255}`],
@@ -78,14 +84,14 @@ describe("the writer", () => {
       return region;
     });
     const claims = claimsOf([]);
-    const one: Service = service({});
+    const one: Service = buildService({});
     claims.update(expandService(one));
-    planService(expandService(one), [], context(claims), writer);
+    planService(expandService(one), [], buildContext(claims), writer);
     const bytes = writer.bytes;
     expect(bytes).toBeGreaterThan(0);
     writer.reset();
     expect(writer.bytes).toBe(0);
-    planService(expandService(one), [], context(claims), writer);
+    planService(expandService(one), [], buildContext(claims), writer);
     expect(writer.bytes).toBe(bytes);
     expect(asked.length).toBe(2);
     expect(printDesired(region, bytes, region, nameless)).toEqual(["cluster-ips4 10.96.0.1 (x)"]);

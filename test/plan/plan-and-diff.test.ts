@@ -6,11 +6,11 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { createTestCore, type TestCore } from "../../harness/core/test-core.ts";
 import {
+  buildContext,
+  buildService,
   type ChoiceText,
-  context,
   Memory,
   planText,
-  service,
 } from "../../harness/plan/plan-text.ts";
 import { printElement } from "../../harness/plan/print-elements.ts";
 import { arbitraryChoice, arbitraryText, NODE } from "../../harness/plan/random-services.ts";
@@ -45,7 +45,7 @@ function sync(
   const base = core.reserveDesired(2 * ENDPOINTS_AT).byteOffset + ENDPOINTS_AT;
   const memory = new Memory();
   const writer = new DesiredWriter((bytes) => core.reserveDesired(bytes));
-  const plan = context(claims, NODE);
+  const plan = buildContext(claims, NODE);
   planNode(plan, writer);
   const entries = [...present.values()];
   // The core reads records in the order of the owners.
@@ -101,7 +101,7 @@ test("after any history the committed elements match the plan, and planning agai
         const name = NAMES[number] as string;
         let others: readonly ServiceId[];
         if (next) {
-          const one = service({ ...next[0], id, name });
+          const one = buildService({ ...next[0], id, name });
           present.set(name, { service: one, endpoints: next[1] });
           others = claims.update(expandService(one));
         } else {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
+  buildService,
   type ChoiceText,
   planText,
   type ServiceText,
-  service,
 } from "../../harness/plan/plan-text.ts";
 import { arbitraryChoice, arbitraryText, NODE } from "../../harness/plan/random-services.ts";
 import { assertProperty } from "../../harness/property.ts";
@@ -16,7 +16,7 @@ const cluster = fc.array(fc.tuple(arbitraryText, arbitraryChoice), { maxLength: 
 
 function entries(texts: readonly (readonly [ServiceText, ChoiceText])[]) {
   return texts.map(([text, endpoints], i) => ({
-    service: service({ ...text, id: i + 1, name: `ns/s${i}` }),
+    service: buildService({ ...text, id: i + 1, name: `ns/s${i}` }),
     endpoints,
   }));
 }
@@ -74,7 +74,7 @@ describe("for any Services", () => {
     assertProperty(
       "plan-frontends",
       fc.property(arbitraryText, arbitraryChoice, (text, endpoints) => {
-        const one = service(text);
+        const one = buildService(text);
         const plan = planText([{ service: one, endpoints }], NODE);
         for (const { address, family, protocol, port } of frontendsOf(one)) {
           const key = `${protocolName(protocol)} ${port} ->`;

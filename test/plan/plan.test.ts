@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import {
+  buildService,
   type ChoiceText,
   lines,
   type NodeText,
   planText,
   type ServiceText,
-  service,
 } from "../../harness/plan/plan-text.ts";
 
 interface Case {
@@ -742,7 +742,7 @@ for (const [group, cases] of GROUPS) {
   describe(group, () => {
     test.each(cases.map((one) => [one.name, one] as const))("%s", (_, one) => {
       const services = one.services.map((text, i) => ({
-        service: service(text),
+        service: buildService(text),
         endpoints: one.endpoints[i] ?? {},
       }));
       expect(planText(services, one.node)).toEqual(lines(one.want));

@@ -7,22 +7,22 @@ import fc from "fast-check";
 import { pipe, run } from "../../harness/commands.ts";
 import { rememberingCore } from "../../harness/core/made-operations.ts";
 import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { assertProperty, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import {
   type DriftedWorld,
   driftedWorld,
   objects as initial,
   kernelElements,
-  OPTIONS,
   putServices,
+  SKELETON_OPTIONS,
 } from "../../harness/sync/drifted-world.ts";
 import { service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { createNftablesBackend } from "../../src/nftables/nftables-backend.ts";
 
 setDefaultTimeout(PROPERTY_LIMIT_MS);
-inFreshNetns();
+useFreshNetns();
 
 const MAPS = ["frontends4", "endpoints4", "endpoints6", "nodeports4", "outside6", "learn4"];
 const SETS = ["cluster-ips4", "allowed4", "service-cidrs4"];
@@ -153,7 +153,7 @@ test("after any mixture of foreign changes and ours", async () => {
 function expectWhole(): void {
   const listing = () => run("nft", "-a", "-t", "list", "table", "inet", "sluice");
   const before = listing();
-  const backend = createNftablesBackend(OPTIONS);
+  const backend = createNftablesBackend(SKELETON_OPTIONS);
   backend.start(rememberingCore().core);
   backend.close();
   expect(listing()).toBe(before);

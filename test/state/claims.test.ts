@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type ServiceText, service } from "../../harness/plan/plan-text.ts";
+import { buildService, type ServiceText } from "../../harness/plan/plan-text.ts";
 import { assertProperty } from "../../harness/property.ts";
 import { addressKey } from "../../src/model/frontend-key.ts";
 import type { Service, ServiceId } from "../../src/model/service.ts";
@@ -8,8 +8,14 @@ import { FrontendClaims } from "../../src/state/claims.ts";
 import { clusterIpsOf, expandService, frontendsOf } from "../../src/state/frontends.ts";
 
 const EXTERNAL = { externalIPs: ["203.0.113.1"] };
-const old = service({ id: 1, name: "b/old", created: 10, clusterIPs: ["10.96.0.1"], ...EXTERNAL });
-const young = service({
+const old = buildService({
+  id: 1,
+  name: "b/old",
+  created: 10,
+  clusterIPs: ["10.96.0.1"],
+  ...EXTERNAL,
+});
+const young = buildService({
   id: 2,
   name: "a/young",
   created: 20,
@@ -71,8 +77,14 @@ describe("a frontend two Services claim", () => {
     const claims = new FrontendClaims(nameOf);
     claims.update(expandService(old));
     claims.update(expandService(young));
-    const third = service({ id: 3, name: "c/third", created: 30, clusterIPs: [], ...EXTERNAL });
-    const late = { ...third, clusterIPs: service({ clusterIPs: ["10.96.0.3"] }).clusterIPs };
+    const third = buildService({
+      id: 3,
+      name: "c/third",
+      created: 30,
+      clusterIPs: [],
+      ...EXTERNAL,
+    });
+    const late = { ...third, clusterIPs: buildService({ clusterIPs: ["10.96.0.3"] }).clusterIPs };
     expect(claims.update(expandService(late))).toEqual([]);
     expect(claims.remove(late.id)).toEqual([]);
     expect(claims.update(expandService(late))).toEqual([]);
@@ -178,7 +190,7 @@ describe("the loser gets a problem", () => {
   test.each(PROBLEMS.map((one) => [one.name, one] as const))("%s", (_, one) => {
     const names: string[] = [];
     const claims = new FrontendClaims((of) => names[of] ?? "");
-    const services = one.services.map(service);
+    const services = one.services.map(buildService);
     for (const each of services) {
       names[each.id] = `${each.namespace}/${each.name}`;
       claims.update(expandService(each));
@@ -210,7 +222,9 @@ const arbitraryService = (number: number) =>
         { maxLength: 4 },
       ),
     })
-    .map((text) => service({ ...text, id: number, name: randomName(number), type: "NodePort" }));
+    .map((text) =>
+      buildService({ ...text, id: number, name: randomName(number), type: "NodePort" }),
+    );
 const IDS = [1, 2, 3, 4, 5];
 const history = fc.array(
   fc

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { cidr, ip } from "../../harness/plan/plan-text.ts";
+import { parseIp, parseRange } from "../../harness/plan/plan-text.ts";
 import { printAddress } from "../../src/net/address.ts";
 import { nodePortAddresses } from "../../src/state/node-port-addresses.ts";
 
@@ -92,9 +92,11 @@ describe("addresses that serve node ports", () => {
     const option =
       one.option === "primary"
         ? { primary: true, cidrs: [] }
-        : { primary: false, cidrs: one.option.map(cidr) };
-    const primary = Object.fromEntries((one.primary ?? []).map(ip).map((own) => [own.family, own]));
-    const served = nodePortAddresses(option, primary, INTERFACES.map(ip));
+        : { primary: false, cidrs: one.option.map(parseRange) };
+    const primary = Object.fromEntries(
+      (one.primary ?? []).map(parseIp).map((own) => [own.family, own]),
+    );
+    const served = nodePortAddresses(option, primary, INTERFACES.map(parseIp));
     expect(served.map(({ bytes }) => printAddress(bytes)).join(" ")).toBe(one.want);
   });
 });

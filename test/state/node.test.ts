@@ -6,7 +6,7 @@ import { readNode, withBindAddress } from "../../src/state/node.ts";
 /** The facts as text, without missing ones. */
 function print(facts: NodeFacts | undefined): string {
   if (facts === undefined) return "nothing";
-  const { 4: ipv4, 6: ipv6 } = facts.primary;
+  const { 4: ipv4, 6: ipv6 } = facts.nodeIPs;
   return [
     facts.name,
     ...(ipv4 ? [printAddress(ipv4.bytes)] : []),

@@ -131,10 +131,10 @@ describe("a changed configuration while the proxy runs", () => {
   test("replaces the node's own address, until it no longer sets it", async () => {
     const { inputs, core } = await world();
     inputs.configure({ ...SETTINGS, bindAddress: "198.51.100.1" });
-    expect(inputs.node.primary[4]).toEqual(address("198.51.100.1"));
+    expect(inputs.node.nodeIPs[4]).toEqual(address("198.51.100.1"));
     expect(core.dirtyCount()).toBe(2);
     inputs.configure(SETTINGS);
-    expect(inputs.node.primary[4]).toEqual(address("192.0.2.1"));
+    expect(inputs.node.nodeIPs[4]).toEqual(address("192.0.2.1"));
   });
 
   test("without a difference sends nothing to the kernel", async () => {

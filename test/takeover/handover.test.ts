@@ -15,7 +15,7 @@ import {
 import { createNode } from "../../harness/cluster/many-objects.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
-import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { DEFAULT_FLAGS, SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
 import { until } from "../../harness/waiting.ts";
@@ -256,7 +256,7 @@ describe.skipIf(reason !== undefined)("kube-proxy --cleanup", () => {
       for (const tool of tools) {
         await world.run("node1", [tool, "-w", "30", "-t", "mangle", "-N", "KUBE-KUBELET-CANARY"]);
       }
-      const program = new Program(world);
+      const program = new SluiceProcess(world);
       for (let number = 1; number <= 40; number++) {
         const name = `s${number}`;
         program.put([service({ name, number, type: "NodePort" }), ...slices(name, ["a1", "b1"])]);

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, onTestFinished, test } from "bun:test";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import {
   findKubeProxyProcesses,
   isKubeProxy,
@@ -44,7 +44,7 @@ test("a Sluice executable with kube-proxy's name finds kube-proxy, and not itsel
 });
 
 describe("processes of this machine", () => {
-  inFreshNetns();
+  useFreshNetns();
   const folder = mkdtempSync(join(tmpdir(), "sluice-processes-"));
   afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -98,7 +98,7 @@ class Node {
 describe("rules of a former kube-proxy", () => {
   test("are logged at once, removed after the first sync, and then no longer a notice", async () => {
     const node = new Node([TABLE, CHAINS]);
-    await node.rules.look();
+    await node.rules.search();
     await node.minute();
     expect(node.removals).toEqual([]);
     expect(node.lines).toEqual([
@@ -115,7 +115,7 @@ describe("rules of a former kube-proxy", () => {
 
   test("stay if so configured, and are reported", async () => {
     const node = new Node([TABLE], false);
-    await node.rules.look();
+    await node.rules.search();
     await node.rules.afterFirstSync();
     expect(node.removals).toEqual([]);
     expect(node.rules.notices()).toEqual([
@@ -136,7 +136,7 @@ describe("rules of a former kube-proxy", () => {
     const node = new Node([TABLE], false);
     await node.rules.afterFirstSync();
     node.remove = true;
-    await node.rules.look();
+    await node.rules.search();
     expect(node.removals).toEqual([["nftables"]]);
     expect(node.rules.notices()).toEqual([]);
     expect(node.problems.list()).toEqual([]);
@@ -169,7 +169,7 @@ describe("rules of a former kube-proxy", () => {
   test("that foreign rules reference stay, which is logged once and is no problem", async () => {
     const node = new Node([CHAINS]);
     node.hangs = ["iptables"];
-    node.outcome = { kept: CHAINS.parts, notes: ["KUBE-SERVICES stays"] };
+    node.outcome = { kept: CHAINS.parts, messages: ["KUBE-SERVICES stays"] };
     await node.rules.afterFirstSync();
     await node.minute();
     expect(node.removals).toHaveLength(1);
@@ -214,7 +214,7 @@ describe("a kube-proxy with a visible process", () => {
   test("is a problem at once, keeps its rules, and loses them soon after its exit", async () => {
     const node = new Node([TABLE]);
     node.processes = { pids: [12], all: true };
-    await node.rules.look();
+    await node.rules.search();
     expect(node.problems.list()).toMatchObject([
       { code: "OTHER_PROXY", field: "process", message: expect.stringContaining("(pid 12)") },
     ]);
@@ -320,7 +320,7 @@ describe("a dropping policy of a firewall", () => {
     "is logged after our first sync, with the missing rules, and is a notice while it lasts: %o",
     async ({ works }) => {
       const node = new Node([drops(works)]);
-      await node.rules.look();
+      await node.rules.search();
       expect(node.lines).toEqual([]);
       await node.rules.afterFirstSync();
       await node.minute();
@@ -369,7 +369,7 @@ describe("in iptables mode", () => {
   test("remains of another mode of ours are removed after the first sync, with any configuration and other process", async () => {
     const node = begin([OURS, LEGACY], false);
     node.processes = { pids: [12], all: true };
-    await node.rules.look();
+    await node.rules.search();
     expect(node.rules.notices().join()).toContain(
       "Sluice's rules (nftables mode): Sluice removes them after its first sync",
     );
@@ -399,7 +399,7 @@ describe("in iptables mode", () => {
     async (remove) => {
       const node = begin([], remove);
       node.processes = { pids: [12], all: true };
-      await node.rules.look();
+      await node.rules.search();
       expect(node.problems.list()).toMatchObject([
         {
           code: "OTHER_PROXY",
@@ -422,7 +422,7 @@ describe("in iptables mode", () => {
   test("a kube-proxy in nftables mode is treated like any other", async () => {
     const node = begin([TABLE]);
     node.processes = { pids: [12], all: true };
-    await node.rules.look();
+    await node.rules.search();
     expect(node.rules.notices()).toEqual([
       "kube-proxy (pid 12): it is running on this node; stop it, and Sluice removes its rules",
       "kube-proxy's rules (nftables mode): Sluice removes them after the running kube-proxy exits",
@@ -433,10 +433,10 @@ describe("in iptables mode", () => {
     const node = begin([]);
     await node.rules.afterFirstSync();
     node.rules.rulesChanged({ by: "nft (pid 3)" });
-    await node.rules.look();
+    await node.rules.search();
     expect(node.problems.list()).toEqual([]);
     node.rules.rulesChanged({ by: "kube-proxy" });
-    await node.rules.look();
+    await node.rules.search();
     expect(node.problems.list()).toMatchObject([
       { field: "process", message: expect.stringContaining("that Sluice cannot see") },
     ]);
@@ -458,7 +458,7 @@ describe("in iptables mode", () => {
 describe("another proxy", () => {
   test("is logged once and kept, and is a notice while it exists", async () => {
     const node = new Node([CILIUM]);
-    await node.rules.look();
+    await node.rules.search();
     await node.rules.afterFirstSync();
     await node.minute();
     expect(node.removals).toEqual([]);
@@ -472,20 +472,20 @@ describe("another proxy", () => {
 describe("looking", () => {
   test("continues automatically, and ends when it is stopped", async () => {
     const node = new Node([]);
-    await node.rules.look();
+    await node.rules.search();
     await node.minute();
     await node.minute();
     expect(node.lookCount).toBe(3);
     node.rules.stop();
     await node.minute();
-    await node.rules.look();
+    await node.rules.search();
     expect(node.lookCount).toBe(3);
     expect(node.clock.waiting).toBe(0);
   });
 
   test("runs one at a time, and waiting calls are merged", async () => {
     const node = new Node([]);
-    await Promise.all([node.rules.look(), node.rules.look(), node.rules.afterFirstSync()]);
+    await Promise.all([node.rules.search(), node.rules.search(), node.rules.afterFirstSync()]);
     expect(node.lookCount).toBe(1);
   });
 
@@ -521,6 +521,6 @@ describe("looking", () => {
   test("that meets a defect of ours does not hide it", async () => {
     const node = new Node([]);
     node.defect = new TypeError("a defect");
-    await expect(node.rules.look()).rejects.toThrow("a defect");
+    await expect(node.rules.search()).rejects.toThrow("a defect");
   });
 });

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { pipe, run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import type { OwnRules } from "../../src/backend/capabilities.ts";
 import { systemClock as clock } from "../../src/base/clock.ts";
 import { runCleanup } from "../../src/daemon/cleanup.ts";
@@ -11,7 +11,7 @@ import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
 import { SLUICE_ORIGINS } from "../../src/takeover/rule-origin.ts";
 import { FOREIGN, LOCALHOST, SLUICE, savedRules } from "./kube-proxy-ruleset.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 const TOOLS = ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"];
 const RULES = savedRules([
@@ -106,7 +106,7 @@ describe.each(["nft", "legacy"] as const)(
           variant === "nft" ? "iptables" : "iptables-legacy",
         ]);
         const { removed, ...rest } = await remove(mode);
-        expect(rest).toEqual({ notes: [], kept: [], failures: [] });
+        expect(rest).toEqual({ messages: [], kept: [], failures: [] });
         expect(removed).toHaveLength(3);
         expect(removed.join()).toContain("Sluice's chains in ");
         expect(saved()).toBe(before);

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { withCleanupLock } from "../../src/daemon/cleanup.ts";
 import { lockNetworkNamespace } from "../../src/host/namespace-lock.ts";
 import { NOTHING_REMOVED } from "../../src/takeover/removal.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 describe("a cleanup", () => {
   test("prints the removed rules", async () => {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipe, run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { systemClock as clock } from "../../src/base/clock.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { LegacyTables } from "../../src/iptables/tools/legacy-tables.ts";
@@ -11,7 +11,7 @@ import { findOtherProxies } from "../../src/takeover/find-rules.ts";
 import { removeKubeProxyRules } from "../../src/takeover/remove-rules.ts";
 import { FOREIGN, MARKING, savedRules } from "./kube-proxy-ruleset.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 const SERVICES = [
   {
@@ -88,11 +88,11 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     expect(saved(four, six)).not.toBe(before);
     expect((await look()).map((finding) => finding.kind)).toEqual([kind]);
     const { removed, ...rest } = await remove();
-    expect(rest).toEqual({ notes: [], kept: [], failures: [] });
+    expect(rest).toEqual({ messages: [], kept: [], failures: [] });
     expect(removed).toHaveLength(6);
     expect(saved(four, six)).toBe(before);
     expect(await look()).toEqual([]);
-    expect(await remove()).toEqual({ removed: [], notes: [], kept: [], failures: [] });
+    expect(await remove()).toEqual({ removed: [], messages: [], kept: [], failures: [] });
   });
 
   test("stay if foreign rules reference them, with the chains that they reference; the rest is removed", async () => {
@@ -101,7 +101,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     restore(four, RULES);
     restore(four, MARKING);
     run(four, "-t", "nat", "-I", "CNI-HOSTPORT-DNAT", "-g", "KUBE-EXT-WEBAAAAAAAAAAAAA");
-    const { kept, notes, failures } = await remove();
+    const { kept, messages, failures } = await remove();
     expect(failures).toEqual([]);
     expect(kept.map((each) => each.split(" ").at(-1)).toSorted()).toEqual([
       "KUBE-EXT-WEBAAAAAAAAAAAAA",
@@ -110,7 +110,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
       "KUBE-SEP-WEB1AAAAAAAAAAAA",
       "KUBE-SVC-WEBAAAAAAAAAAAAA",
     ]);
-    expect(notes.join()).toContain(": rules of other programs jump there");
+    expect(messages.join()).toContain(": rules of other programs jump there");
     const left = saved(four);
     expect(left).not.toContain("KUBE-SERVICES\n");
     expect(left).not.toContain("DNS");
@@ -131,9 +131,9 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
   test("that accepted packets which the policy of FORWARD drops are removed with a log line", async () => {
     restore(four, RULES);
     run(four, "-P", "FORWARD", "DROP");
-    const { notes } = await remove();
-    expect(notes).toHaveLength(1);
-    expect(notes[0]).toMatch(/^The policy of chain FORWARD in .* is DROP, and KUBE-FORWARD/);
+    const { messages } = await remove();
+    expect(messages).toHaveLength(1);
+    expect(messages[0]).toMatch(/^The policy of chain FORWARD in .* is DROP, and KUBE-FORWARD/);
     expect(saved(four)).not.toContain("KUBE-");
   });
 
@@ -144,8 +144,8 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     run(four, "-P", "INPUT", "DROP");
     restore(four, RULES);
     run(four, "-A", "KUBE-NODEPORTS", "-p", "tcp", "--dport", "30123", "-j", "ACCEPT");
-    const { kept, notes, failures } = await remove(true);
-    expect({ kept, notes, failures }).toEqual({ kept: [], notes: [], failures: [] });
+    const { kept, messages, failures } = await remove(true);
+    expect({ kept, notes: messages, failures }).toEqual({ kept: [], notes: [], failures: [] });
     const left = saved(four).replaceAll(/-m comment --comment "[^"]*" /g, "");
     expect(left.match(/.*KUBE-(FORWARD|NODEPORTS|SERVICES|PROXY|POSTROUTING).*/g)).toEqual([
       ":KUBE-FORWARD - [0:0]",
@@ -246,12 +246,12 @@ describe("legacy tables", () => {
     expect(others).toEqual([]);
     expect(finding?.kind).toBe("no-tools");
     expect(finding?.what).toContain("the legacy iptables tools are not installed");
-    const { notes, removed, failures } = await removeKubeProxyRules({
+    const { messages, removed, failures } = await removeKubeProxyRules({
       clock,
       legacy,
       keepRequired: false,
     });
-    expect({ removed, notes }).toEqual({ removed: [], notes: [] });
+    expect({ removed, notes: messages }).toEqual({ removed: [], notes: [] });
     // Tables of both families exist.
     expect(failures.map(({ code }) => code)).toEqual(["TOOL_FAILED", "TOOL_FAILED"]);
     expect(failures.join()).toContain("the legacy iptables tools are not installed");
@@ -373,7 +373,7 @@ describe("other proxies", () => {
       restore("iptables-legacy", RULES);
       const before = saved("iptables-nft", "iptables-legacy");
       expect(await look()).toMatchObject([{ kind: "other", parts: ["device kube-ipvs0"] }]);
-      expect(await remove()).toEqual({ removed: [], notes: [], kept: [], failures: [] });
+      expect(await remove()).toEqual({ removed: [], messages: [], kept: [], failures: [] });
       expect(saved("iptables-nft", "iptables-legacy")).toBe(before);
     } finally {
       run("ip", "link", "del", "kube-ipvs0");

@@ -6,11 +6,11 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipe, run } from "../../harness/commands.ts";
-import { inFreshNetns } from "../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { runCleanup } from "../../src/daemon/cleanup.ts";
 import { SLUICE, savedRules } from "./kube-proxy-ruleset.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 const VARIANTS = ["nft", "legacy"] as const;
 const RULES = savedRules([

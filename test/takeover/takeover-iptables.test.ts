@@ -3,25 +3,25 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
-import { answers, connect, hangUp, takeTime } from "../../harness/netns/connections.ts";
+import { answers, connect, finishHeld, useLongTimeout } from "../../harness/netns/connections.ts";
 import { keepConnecting } from "../../harness/netns/keep-connecting.ts";
-import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { DEFAULT_FLAGS, SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { PODS, putRules, TARGETS, toolOf } from "./stopped-kube-proxy.ts";
 
-takeTime();
+useLongTimeout();
 
 const HINT = "KUBE-IPTABLES-HINT";
 const IPTABLES = [...DEFAULT_FLAGS, "--proxy-mode=iptables"];
 
 let world: World;
-let program: Program;
+let program: SluiceProcess;
 
 beforeAll(async () => {
   world = await World.build({ prefix: "sl-takeover2" });
-  program = new Program(world);
+  program = new SluiceProcess(world);
   program.put([service({ name: "web", number: 1, type: "NodePort" }), ...slices("web", PODS)]);
 });
 afterAll(() => world?.close());
@@ -61,19 +61,19 @@ describe.each(WAYS)("from kube-proxy in mode %s to iptables-%s", (mode, variant)
     const open = await Promise.all(TARGETS.map((call) => connect(world, call, { hold: true })));
     const traffic = keepConnecting(world, TARGETS);
     try {
-      await traffic.more();
+      await traffic.waitForMore();
       await program.start(IPTABLES);
       expect(
-        await untilEqual(
+        await pollUntil(
           () => left(variant),
           (text) => text === "",
         ),
       ).toBe("");
-      await traffic.more();
+      await traffic.waitForMore();
     } finally {
       expect(await traffic.stop()).toEqual([]);
     }
-    expect(await hangUp(world, open)).toEqual(open.map(() => "answered"));
+    expect(await finishHeld(world, open)).toEqual(open.map(() => "answered"));
     for (const call of TARGETS) expect(await answers(world, call)).toEqual([...PODS]);
     await program.stop();
     await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
@@ -88,7 +88,7 @@ test("rules of a kube-proxy that must stay do so, except the chains that now bel
   );
   for (const mode of ["nftables", "iptables-nft", "iptables-legacy"]) await putRules(world, mode);
   await program.start([...IPTABLES, "--remove-kube-proxy-rules=false"]);
-  await untilEqual(
+  await pollUntil(
     async () => program.log(),
     (text) => text.includes("Sluice keeps them, because removeKubeProxyRules is false"),
   );

@@ -6,22 +6,22 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
-import { answers, connect, hangUp, takeTime } from "../../harness/netns/connections.ts";
+import { answers, connect, finishHeld, useLongTimeout } from "../../harness/netns/connections.ts";
 import { keepConnecting } from "../../harness/netns/keep-connecting.ts";
-import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { DEFAULT_FLAGS, SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { PODS, putRules, TARGETS, toolOf } from "./stopped-kube-proxy.ts";
 
-takeTime();
+useLongTimeout();
 
 let world: World;
-let program: Program;
+let program: SluiceProcess;
 
 beforeAll(async () => {
   world = await World.build({ prefix: "sl-takeover" });
-  program = new Program(world);
+  program = new SluiceProcess(world);
   program.put([service({ name: "web", number: 1, type: "NodePort" }), ...slices("web", PODS)]);
 });
 afterAll(() => world?.close());
@@ -67,12 +67,12 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
     const traffic = keepConnecting(world, FORWARDED);
     try {
       await program.start(DEFAULT_FLAGS);
-      expect(await untilEqual(chains, (names) => names === ":KUBE-FORWARD")).toBe(":KUBE-FORWARD");
-      await traffic.more();
+      expect(await pollUntil(chains, (names) => names === ":KUBE-FORWARD")).toBe(":KUBE-FORWARD");
+      await traffic.waitForMore();
     } finally {
       expect(await traffic.stop()).toEqual([]);
     }
-    expect(await hangUp(world, open)).toEqual(open.map(() => "answered"));
+    expect(await finishHeld(world, open)).toEqual(open.map(() => "answered"));
     expect(await chains()).toBe(":KUBE-FORWARD");
     expect(program.log()).toContain(
       `still accepts forwarded packets of Services, but a reboot removes it; add rules that accept them: ${mode.replace("-nft", "")} -A FORWARD`,
@@ -82,7 +82,7 @@ describe.each(["iptables-nft", "iptables-legacy"])("where FORWARD of %s drops", 
     await program.stop();
     await policy("ACCEPT");
     await program.start(DEFAULT_FLAGS);
-    expect(await untilEqual(left, (text) => text === "")).toBe("");
+    expect(await pollUntil(left, (text) => text === "")).toBe("");
     await program.stop();
     await runAsync(world.inside("node1", [BINARY, "--cleanup"]));
   });
@@ -97,10 +97,10 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       for (const target of TARGETS) expect(await answers(world, target)).toEqual([...PODS]);
       const traffic = keepConnecting(world, TARGETS);
       try {
-        await traffic.more();
+        await traffic.waitForMore();
         await program.start(DEFAULT_FLAGS);
-        expect(await untilEqual(left, (text) => text === "")).toBe("");
-        await traffic.more();
+        expect(await pollUntil(left, (text) => text === "")).toBe("");
+        await traffic.waitForMore();
       } finally {
         expect(await traffic.stop()).toEqual([]);
       }
@@ -118,7 +118,7 @@ describe.each(["nftables", "iptables-nft", "iptables-legacy"])(
       const left = await leaveRules(mode);
       const before = await left();
       await program.start([...DEFAULT_FLAGS, keep]);
-      await untilEqual(
+      await pollUntil(
         async () => program.log(),
         (text) => text.includes("Sluice keeps them, because removeKubeProxyRules is false"),
       );

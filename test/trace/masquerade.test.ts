@@ -5,7 +5,7 @@
  * traffic policies, with and without a local detector and masqueradeAll.
  */
 import { describe, expect, test } from "bun:test";
-import { planText, type ServiceText, service } from "../../harness/plan/plan-text.ts";
+import { buildService, planText, type ServiceText } from "../../harness/plan/plan-text.ts";
 import { type Dataplane, trace } from "../../harness/plan/tracer.ts";
 
 const NODE_ADDRESS = "192.168.0.2";
@@ -61,7 +61,7 @@ const TABLE = `
   iTPLocal outside  VIP        | both*     both*   both*   both*`;
 
 const services = SERVICES.map((text, i) => ({
-  service: service({ ...text, id: i + 1, name: `ns${i + 1}/svc`, type: "LoadBalancer" }),
+  service: buildService({ ...text, id: i + 1, name: `ns${i + 1}/svc`, type: "LoadBalancer" }),
   endpoints: {
     cluster: [`10.180.0.${i + 1}:80`, `10.180.1.${i + 1}:80`],
     local: [`10.180.0.${i + 1}:80`],

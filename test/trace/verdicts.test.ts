@@ -1,10 +1,10 @@
 /** Tests packets that reach no endpoint, source ranges, and hairpins. */
 import { describe, expect, test } from "bun:test";
 import {
+  buildService,
   type ChoiceText,
   planText,
   type ServiceText,
-  service,
 } from "../../harness/plan/plan-text.ts";
 import { trace } from "../../harness/plan/tracer.ts";
 
@@ -157,7 +157,7 @@ const CASES: readonly Case[] = [
 
 describe("packets", () => {
   test.each(CASES.map((one) => [one.name, one] as const))("%s", (_, one) => {
-    const plan = planText([{ service: service(one.service), endpoints: one.endpoints }], {
+    const plan = planText([{ service: buildService(one.service), endpoints: one.endpoints }], {
       primary: [SELF],
       nodePortAddresses: [SELF, "fd00:9::2"],
       localEndpoints: ["10.180.0.1", "fd00:1::1"],

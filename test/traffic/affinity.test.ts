@@ -10,7 +10,7 @@ import {
 import { answers, connect, nameOf, type Target } from "../../harness/netns/connections.ts";
 import type { Frontend } from "../../harness/netns/frontends.ts";
 import type { ConnectOptions } from "../../harness/netns/world.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { remembered } from "./remembered-clients.ts";
 import { describeBackends, Fixture, type Own } from "./traffic-fixture.ts";
 
@@ -36,7 +36,7 @@ describeBackends((backend) => {
    */
   async function leaves(target: Target, gone: string): Promise<void> {
     const name = async () => nameOf(await connect(fixture.world, target));
-    expect(await untilEqual(name, (each) => each !== gone)).not.toBe(gone);
+    expect(await pollUntil(name, (each) => each !== gone)).not.toBe(gone);
   }
 
   /** Returns the endpoint that a client reaches every time. */
@@ -120,7 +120,7 @@ describeBackends((backend) => {
     test("a new endpoint takes no client from another one", async () => {
       const { at, updateEndpoints } = await given();
       await updateEndpoints(["b1"]);
-      await untilEqual(
+      await pollUntil(
         () => theOne(at(family)),
         (name) => name === "b1",
       );
@@ -147,7 +147,7 @@ describeBackends((backend) => {
       for (let each = 0; each < 20 && seen.size < 2; each += 1) {
         seen.add(nameOf(await connect(fixture.world, short.at(family))));
         const known = () => remembered(fixture.world, backend, short.at(family));
-        expect(await untilEqual(known, (left) => left === undefined)).toBeUndefined();
+        expect(await pollUntil(known, (left) => left === undefined)).toBeUndefined();
       }
       expect(seen.size).toBe(2);
       expect(await theOne(long.at(family))).toBe(kept);
@@ -157,7 +157,7 @@ describeBackends((backend) => {
       const { at } = await given({ affinitySeconds: 1000 });
       await connect(fixture.world, at(family));
       const left = () => remembered(fixture.world, backend, at(family));
-      const before = await untilEqual(left, (seconds) => seconds !== undefined && seconds < 998);
+      const before = await pollUntil(left, (seconds) => seconds !== undefined && seconds < 998);
       expect(before).toBeLessThan(998);
       await connect(fixture.world, at(family));
       expect(await left()).toBeGreaterThan(before ?? 1000);

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { connect, nameOf, type Target } from "../../harness/netns/connections.ts";
 import { frontend } from "../../harness/netns/frontends.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { describeBackends, Fixture } from "./traffic-fixture.ts";
 
 /**
@@ -30,7 +30,7 @@ describeBackends((backend) => {
       expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("a1");
       await updateEndpoints(["b1"]);
       expect(
-        await untilEqual(
+        await pollUntil(
           () => askAgain(handle),
           (name) => name === "b1",
         ),
@@ -45,7 +45,7 @@ describeBackends((backend) => {
       const { handle } = await connect(fixture.world, at(family), { transport: "udp", hold: true });
       await updateEndpoints(["a1"], [{ protocol: "UDP", target: 8081 }]);
       const port = async () => (await fixture.world.switchboard.ask(handle, PATIENCE_MS)).port;
-      expect(await untilEqual(port, (each) => each === 8081)).toBe(8081);
+      expect(await pollUntil(port, (each) => each === 8081)).toBe(8081);
       await fixture.world.switchboard.hangup(handle);
     });
 
@@ -59,11 +59,11 @@ describeBackends((backend) => {
       const its = await connect(fixture.world, other.at(family), { transport: "udp", hold: true });
       await other.updateEndpoints(["b1"]);
       const followed = () => askAgain(its.handle);
-      expect(await untilEqual(followed, (name) => name === "b1")).toBe("b1");
+      expect(await pollUntil(followed, (name) => name === "b1")).toBe("b1");
       expect(await askAgain(handle)).toBe("a1");
       await updateEndpoints([{ ...leaving, serving: false }, "b1"]);
       const moved = () => askAgain(handle);
-      expect(await untilEqual(moved, (name) => name === "b1")).toBe("b1");
+      expect(await pollUntil(moved, (name) => name === "b1")).toBe("b1");
       await fixture.world.switchboard.hangup(handle);
       await fixture.world.switchboard.hangup(its.handle);
     });
@@ -81,9 +81,9 @@ describeBackends((backend) => {
         );
       expect(await ask()).toBe("a1");
       await updateEndpoints([]);
-      expect(await untilEqual(ask, (name) => name === "refused")).toBe("refused");
+      expect(await pollUntil(ask, (name) => name === "refused")).toBe("refused");
       await updateEndpoints(["b1"]);
-      expect(await untilEqual(ask, (name) => name === "b1")).toBe("b1");
+      expect(await pollUntil(ask, (name) => name === "b1")).toBe("b1");
     });
 
     test.each(["node port", "vip"] as const)(
@@ -98,7 +98,7 @@ describeBackends((backend) => {
         expect(name).toBe("a1");
         await made.updateEndpoints(["b1"]);
         expect(
-          await untilEqual(
+          await pollUntil(
             () => askAgain(handle),
             (each) => each === "b1",
           ),
@@ -132,7 +132,7 @@ describeBackends((backend) => {
         const halfOpen = () => world.run("node1", listing);
         const { address } = frontend("clusterIP", made.number, family);
         const here = (list: string) => list.includes(`dst=${address} `);
-        expect(here(await untilEqual(halfOpen, here))).toBe(true);
+        expect(here(await pollUntil(halfOpen, here))).toBe(true);
         await made.updateEndpoints(["b1"]);
         expect(nameOf(await reply)).toBe("b1");
       } finally {

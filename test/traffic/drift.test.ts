@@ -2,11 +2,11 @@
 import { expect, test } from "bun:test";
 import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { iptables, type Variant, variantOf } from "../../harness/netns/backends.ts";
-import { answers, connect, trial } from "../../harness/netns/connections.ts";
+import { answers, connect, connectOnce } from "../../harness/netns/connections.ts";
 import { frontend } from "../../harness/netns/frontends.ts";
 import { DEFAULT_FLAGS } from "../../harness/netns/program.ts";
 import type { ConnectOptions } from "../../harness/netns/world.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { chainOf, natRules, targetOf } from "./saved-chains.ts";
 import { describeBackends, Fixture } from "./traffic-fixture.ts";
 
@@ -69,15 +69,15 @@ describeBackends((backend) => {
     for (const family of FAMILIES) {
       for (const to of ["clusterIP", "vip", "node port"] as const) {
         const target = made.reach(family, to, "outside");
-        const name = () => trial(fixture.world, target);
-        expect(await untilEqual(name, (each) => SERVED.test(each))).toMatch(SERVED);
+        const name = () => connectOnce(fixture.world, target);
+        expect(await pollUntil(name, (each) => SERVED.test(each))).toMatch(SERVED);
         expect(await answers(fixture.world, target)).toEqual(["a1", "b1"]);
       }
     }
     if (variant === undefined) return;
     // Most connections work without some of the rules.
     const same = (rules: string[]) => Bun.deepEquals(rules, before);
-    expect(await untilEqual(held, same)).toEqual(before);
+    expect(await pollUntil(held, same)).toEqual(before);
     const elapsed = performance.now() - began;
     console.log(`${backend}: repaired ${elapsed.toFixed(0)} ms after ${command}`);
   });
@@ -94,8 +94,8 @@ describeBackends((backend) => {
         await fixture.program.untilAtRest();
         await removeRules(variant, address, what === "chain");
       }
-      const name = () => trial(fixture.world, target);
-      expect(await untilEqual(name, (each) => SERVED.test(each))).toMatch(SERVED);
+      const name = () => connectOnce(fixture.world, target);
+      expect(await pollUntil(name, (each) => SERVED.test(each))).toMatch(SERVED);
     },
   );
 
@@ -140,14 +140,14 @@ describeBackends((backend) => {
         );
         // The kernel repeats the SYN. Its unanswered entry would block the connection for minutes.
         const patient = connect(fixture.world, { ...target, port: 80 }, { timeoutMs: 20_000 });
-        await untilEqual(
+        await pollUntil(
           () => fixture.world.run("node1", ["conntrack", "-L", "-p", "tcp", "--state", "SYN_SENT"]),
           (text) => text.includes("[UNREPLIED]"),
         );
         process.kill(fixture.program.pid, "SIGCONT");
         expect((await patient).outcome).toBe("answered");
         const again = () => begin({ transport: "udp", sourcePort: source }, 53);
-        const { outcome } = await untilEqual(again, (reply) => reply.outcome === "answered");
+        const { outcome } = await pollUntil(again, (reply) => reply.outcome === "answered");
         expect(outcome).toBe("answered");
       } finally {
         process.kill(fixture.program.pid, "SIGCONT");

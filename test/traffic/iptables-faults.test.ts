@@ -9,13 +9,13 @@ import {
   VARIANTS,
   type Variant,
 } from "../../harness/netns/backends.ts";
-import { answers, outcome, type Target, takeTime } from "../../harness/netns/connections.ts";
+import { answers, outcome, type Target, useLongTimeout } from "../../harness/netns/connections.ts";
 import { missingMatch, unknownArgument } from "../../harness/netns/iptables-tools.ts";
 import {
   DEFAULT_FLAGS,
-  Program,
   type ProgramOptions,
   ruleset,
+  SluiceProcess,
 } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
@@ -24,9 +24,9 @@ import {
   service,
   slices,
 } from "../../harness/netns/world-objects.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 
-takeTime();
+useLongTimeout();
 
 const FLAGS = [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];
 
@@ -41,10 +41,10 @@ const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
 ]);
 
 /** Builds a world with a Service. The program is not started yet. */
-async function given(options: ProgramOptions): Promise<{ world: World; program: Program }> {
+async function given(options: ProgramOptions): Promise<{ world: World; program: SluiceProcess }> {
   const built = await World.build();
   world = built;
-  const program = new Program(built, options);
+  const program = new SluiceProcess(built, options);
   program.put([service(WEB), ...slices(WEB.name, ["a1", "b1"])]);
   return { world: built, program };
 }
@@ -60,19 +60,19 @@ interface ProblemView {
 }
 
 /** The admin server starts after the first sync, so it may not answer yet when Services do. */
-async function problems(program: Program): Promise<ProblemView[]> {
+async function problems(program: SluiceProcess): Promise<ProblemView[]> {
   const ask = () => program.get("/sluice/v1/problems").catch(() => undefined);
-  const answer = await untilEqual(ask, (got) => got !== undefined);
+  const answer = await pollUntil(ask, (got) => got !== undefined);
   return JSON.parse(answer?.body ?? "").problems;
 }
 
-async function health(program: Program): Promise<number> {
+async function health(program: SluiceProcess): Promise<number> {
   const { status } = await program.get("/healthz", 10256).catch(() => ({ status: 0 }));
   return status;
 }
 
 /** Runs the program until it exits. */
-async function end(program: Program): Promise<{ code: number | null; output: string }> {
+async function end(program: SluiceProcess): Promise<{ code: number | null; output: string }> {
   program.write();
   program.spawn(FLAGS);
   const code = await program.exited();
@@ -152,7 +152,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     program.write();
     program.spawn(FLAGS);
     expect(
-      await untilEqual(
+      await pollUntil(
         () => health(program),
         (code) => code === 200,
       ),
@@ -186,7 +186,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     ]);
     await program.start(FLAGS);
     await expectServed(world);
-    const refused = await untilEqual(
+    const refused = await pollUntil(
       () => problems(program).catch(() => []),
       (list) => list.length > 0,
     );
@@ -202,9 +202,9 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     program.fakeTools?.acceptAll();
     const bad: Target = { from: "outside", to: "externalIP", number: 2, family: 4 };
     const name = () => outcome(world, bad);
-    expect(await untilEqual(name, (each) => each === "a1")).toBe("a1");
+    expect(await pollUntil(name, (each) => each === "a1")).toBe("a1");
     expect(
-      await untilEqual(
+      await pollUntil(
         () => problems(program),
         (list) => list.length === 0,
       ),
@@ -316,11 +316,11 @@ describe("while another program holds the xtables lock", () => {
     try {
       program.write();
       program.spawn(FLAGS);
-      expect(await untilEqual(output, (text) => text.includes(WAITS))).toContain(WAITS);
+      expect(await pollUntil(output, (text) => text.includes(WAITS))).toContain(WAITS);
       await program.stop();
       expect(program.log()).toContain("Stopping before startup completed");
       program.spawn(FLAGS);
-      expect(await untilEqual(output, (text) => text.split(WAITS).length === 3)).toContain(WAITS);
+      expect(await pollUntil(output, (text) => text.split(WAITS).length === 3)).toContain(WAITS);
     } finally {
       await lock.letGo();
     }
@@ -339,7 +339,7 @@ describe("while another program holds the xtables lock", () => {
       program.spawn(FLAGS);
       const output = async () => program.log();
       const adopted = /Adopted/;
-      expect(await untilEqual(output, (text) => adopted.test(text))).toMatch(adopted);
+      expect(await pollUntil(output, (text) => adopted.test(text))).toMatch(adopted);
       await expectServed(world);
     } finally {
       await lock.letGo();
@@ -374,7 +374,7 @@ test("while another program holds the xtables lock, health fails and rules keep 
     program.put(slices(WEB.name, ["a2"]));
     program.write();
     expect(
-      await untilEqual(
+      await pollUntil(
         () => health(program),
         (status) => status === 503,
       ),
@@ -382,7 +382,7 @@ test("while another program holds the xtables lock, health fails and rules keep 
     expect((await program.get("/metrics")).status).toBe(200);
     const output = async () => program.log();
     const words = "holding the xtables lock";
-    expect(await untilEqual(output, (text) => text.includes(words))).toContain(words);
+    expect(await pollUntil(output, (text) => text.includes(words))).toContain(words);
     expect((await program.get("/sluice/v1/state")).status).toBe(200);
     // The rules in the kernel keep serving.
     await expectServed(world);
@@ -393,7 +393,7 @@ test("while another program holds the xtables lock, health fails and rules keep 
   await program.untilInForce();
   for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a2"]);
   expect(
-    await untilEqual(
+    await pollUntil(
       () => health(program),
       (status) => status === 200,
     ),

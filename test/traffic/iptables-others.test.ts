@@ -10,11 +10,11 @@ import {
   VARIANTS,
   type Variant,
 } from "../../harness/netns/backends.ts";
-import { answers, outcome, type Target, trial } from "../../harness/netns/connections.ts";
-import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { answers, connectOnce, outcome, type Target } from "../../harness/netns/connections.ts";
+import { DEFAULT_FLAGS, SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { Fixture } from "./traffic-fixture.ts";
 
 const FLAGS = [...DEFAULT_FLAGS, "--iptables-sync-period=1s"];
@@ -80,7 +80,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       expect(before).toContain("[7:777] -A SOMEBODY");
       const unchanged = async (): Promise<void> =>
         expect(await foreignLines(world, variant)).toBe(before);
-      const program = new Program(world, { backend });
+      const program = new SluiceProcess(world, { backend });
       program.put([
         service({ name: "web", number: 1, type: "LoadBalancer" }),
         ...slices("web", ["a1", "b1"]),
@@ -99,8 +99,8 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
         await iptables(world, variant, family, "-t", "nat", "-F", "KUBE-SERVICES");
         const target: Target = { from: "outside", to: "vip", number: 1, family };
         expect(
-          await untilEqual(
-            () => trial(world, target),
+          await pollUntil(
+            () => connectOnce(world, target),
             (name) => SERVED.test(name),
           ),
         ).toMatch(SERVED);
@@ -133,8 +133,8 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       await iptables(world, variant, family, "-t", "nat", "-F", "KUBE-SERVICES");
       const target = made.reach(family, "vip", "outside");
       expect(
-        await untilEqual(
-          () => trial(world, target),
+        await pollUntil(
+          () => connectOnce(world, target),
           (name) => SERVED.test(name),
         ),
       ).toMatch(SERVED);
@@ -193,7 +193,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
         return (await world.switchboard.connect(asked)).outcome;
       };
       expect(
-        await untilEqual(
+        await pollUntil(
           () => ask(port),
           (each) => each === "answered",
         ),

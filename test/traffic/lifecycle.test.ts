@@ -4,15 +4,15 @@ import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
 import { iptables, rulesInKernel, variantOf } from "../../harness/netns/backends.ts";
-import { answers, connect, type Target, takeTime } from "../../harness/netns/connections.ts";
-import { Program } from "../../harness/netns/program.ts";
+import { answers, connect, type Target, useLongTimeout } from "../../harness/netns/connections.ts";
+import { SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { monitor } from "./nft-monitor.ts";
 import { describeBackends } from "./traffic-fixture.ts";
 
-takeTime();
+useLongTimeout();
 
 const WEB = { name: "web", number: 1, type: "LoadBalancer" } as const;
 const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
@@ -23,11 +23,11 @@ const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
 
 describeBackends((backend) => {
   let world: World;
-  let program: Program;
+  let program: SluiceProcess;
 
   beforeAll(async () => {
     world = await World.build();
-    program = new Program(world, { backend });
+    program = new SluiceProcess(world, { backend });
     program.fakeTools?.recordCalls();
     program.put([
       service(WEB),
@@ -81,7 +81,7 @@ describeBackends((backend) => {
         await expectAllServed();
         expect(await rulesInKernel(world, backend)).toEqual(before);
         program.spawn();
-        await untilEqual(status, (each) => each === 200);
+        await pollUntil(status, (each) => each === 200);
         expect(await status()).toBe(200);
         await expectAllServed();
         const { done, failed } = await traffic.stop();
@@ -99,7 +99,7 @@ describeBackends((backend) => {
       for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a2", "b1"]);
       const gone: Target = { from: "outside", to: "node port", number: 3, family: 4 };
       const refused = () => answers(world, gone, { times: 1 });
-      expect(await untilEqual(refused, (names) => names[0] === "refused")).toEqual(["refused"]);
+      expect(await pollUntil(refused, (names) => names[0] === "refused")).toEqual(["refused"]);
       program.put(slices("web", ["a1", "a2", "b1"]));
       await program.untilSettled();
       await expectAllServed();
@@ -175,7 +175,7 @@ function changesOfRules(lines: readonly string[]): string[] {
 /**
  * Leaves out the scratch chains in which the program probes the kernel at start, and the canary.
  */
-function changesOfTables({ fakeTools }: Program): string[] {
+function changesOfTables({ fakeTools }: SluiceProcess): string[] {
   return (fakeTools?.recordedCalls() ?? []).filter(
     (text) => !/PROBE|^\n*\*mangle\n:KUBE-PROXY-CANARY/.test(text),
   );

@@ -4,14 +4,14 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync 
 import { join } from "node:path";
 import { CLUSTER_CIDR, FAMILIES } from "../../harness/netns/addresses.ts";
 import { rulesInKernel } from "../../harness/netns/backends.ts";
-import { connect, outcome, type Target, takeTime } from "../../harness/netns/connections.ts";
-import { Program } from "../../harness/netns/program.ts";
+import { connect, outcome, type Target, useLongTimeout } from "../../harness/netns/connections.ts";
+import { SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { describeBackends } from "./traffic-fixture.ts";
 
-takeTime();
+useLongTimeout();
 
 const WEB = { name: "web", number: 1, type: "LoadBalancer" } as const;
 const TARGETS: readonly Target[] = FAMILIES.flatMap((family) => [
@@ -83,16 +83,16 @@ describeBackends((backend) => {
   };
 
   let world: World;
-  let program: Program;
+  let program: SluiceProcess;
   let config: ConfigMap;
 
   beforeAll(async () => {
     world = await World.build();
-    program = new Program(world, { backend });
+    program = new SluiceProcess(world, { backend });
     config = new ConfigMap(join(world.directory, "config"), ORIGINAL);
     program.put([service(WEB), ...slices("web", ["a1", "a2", "b1"])]);
     await program.start(["--config", config.file]);
-    await untilEqual(health, (code) => code === 200);
+    await pollUntil(health, (code) => code === 200);
   });
   afterAll(() => world.close());
 
@@ -113,7 +113,7 @@ describeBackends((backend) => {
     const times = () => program.log().split(text).length;
     const before = times();
     act();
-    await untilEqual(
+    await pollUntil(
       async () => times(),
       (now) => now > before,
     );
@@ -148,10 +148,10 @@ describeBackends((backend) => {
     );
     expect(failed).toEqual([]);
     const held = () => rulesInKernel(world, backend).then(comparable);
-    expect(await untilEqual(held, (text) => text === other)).toBe(other);
+    expect(await pollUntil(held, (text) => text === other)).toBe(other);
     expect(program.pid).toBe(pid);
     config.replace(ORIGINAL);
-    expect(await untilEqual(held, (text) => text === before)).toBe(before);
+    expect(await pollUntil(held, (text) => text === before)).toBe(before);
   });
 
   test("node port addresses and listen addresses follow the file", async () => {
@@ -165,12 +165,12 @@ describeBackends((backend) => {
         logging: { verbosity: 3 },
       }),
     );
-    const silent = await untilEqual(
+    const silent = await pollUntil(
       () => outcome(world, target),
       (each) => each !== "a1" && each !== "a2" && each !== "b1",
     );
     expect(silent).not.toMatch(/^[ab]\d$/);
-    const { status } = await untilEqual(
+    const { status } = await pollUntil(
       () => program.get("/metrics", 10250).catch(() => ({ status: 0 })),
       (each) => each.status === 200,
     );
@@ -178,7 +178,7 @@ describeBackends((backend) => {
     await expect(program.get("/metrics")).rejects.toThrow();
     await said("Reloaded configuration", () => config.replace(ORIGINAL));
     expect(
-      await untilEqual(
+      await pollUntil(
         () => outcome(world, target),
         (each) => /^[ab]\d$/.test(each),
       ),
@@ -197,13 +197,13 @@ describeBackends((backend) => {
     async (_what, text) => {
       const before = await configz();
       config.write(text);
-      const listed = await untilEqual(problems, (list) => list.length > 0);
+      const listed = await pollUntil(problems, (list) => list.length > 0);
       expect(listed.map(({ code }) => code)).toEqual(["CONFIG_INVALID"]);
       expect(listed[0]?.message).toEndWith(" (the last good configuration stays in effect)");
       expect(await configz()).toEqual(before);
       expect(await health()).toBe(200);
       config.replace(ORIGINAL);
-      expect(await untilEqual(problems, (list) => list.length === 0)).toEqual([]);
+      expect(await pollUntil(problems, (list) => list.length === 0)).toEqual([]);
     },
   );
 

@@ -13,7 +13,7 @@ import {
 } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend } from "../../harness/netns/backends.ts";
 import { type Frontend, frontend } from "../../harness/netns/frontends.ts";
-import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { DEFAULT_FLAGS, SluiceProcess } from "../../harness/netns/program.ts";
 import type { Reply, Transport } from "../../harness/netns/switchboard/switchboard-client.ts";
 import { World, type WorldOptions } from "../../harness/netns/world.ts";
 import {
@@ -95,7 +95,7 @@ function describeOn(backend: Backend, group: Group): void {
 
   beforeAll(async () => {
     world = await World.build(group.world);
-    const program = new Program(world, { backend });
+    const program = new SluiceProcess(world, { backend });
     for (const [index, scenario] of group.scenarios.entries()) {
       program.put(objectsOf(scenario, index + 1));
       await scenario.prepare?.(world, index + 1);

@@ -10,7 +10,7 @@ import {
 } from "../../harness/netns/addresses.ts";
 import { answers, nameOf, outcome, type Target } from "../../harness/netns/connections.ts";
 import type { Frontend } from "../../harness/netns/frontends.ts";
-import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { DEFAULT_FLAGS, SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
   commonObjects,
@@ -19,7 +19,7 @@ import {
   service,
   slices,
 } from "../../harness/netns/world-objects.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { excepted, testUnless } from "./exceptions.ts";
 import { describeBackends, type Endpoints, Fixture, type Own } from "./traffic-fixture.ts";
 
@@ -200,11 +200,11 @@ describeBackends((backend) => {
           await fixture.world.connect("outside", address, 30_000 + number, { timeoutMs: 250 }),
         );
       await change("add");
-      expect(await untilEqual(ask, (name) => BOTH.includes(name))).toEqual(
+      expect(await pollUntil(ask, (name) => BOTH.includes(name))).toEqual(
         expect.stringMatching(/^(a1|b1)$/),
       );
       await change("del");
-      expect(await untilEqual(ask, (name) => !BOTH.includes(name))).not.toMatch(/^(a1|b1)$/);
+      expect(await pollUntil(ask, (name) => !BOTH.includes(name))).not.toMatch(/^(a1|b1)$/);
       expect(BOTH).toContain(
         nameOf(await fixture.world.connect("outside", NODE1_SECOND[family], 30_000 + number)),
       );
@@ -238,7 +238,7 @@ describeBackends((backend) => {
   test("node ports are served once the addresses of the Node are known", async () => {
     const own = await World.build();
     try {
-      const late = new Program(own, { backend });
+      const late = new SluiceProcess(own, { backend });
       const node = commonObjects().filter((each) => each.kind === "Node");
       late.remove(node);
       late.put([service({ name: "s1", number: 1, type: "NodePort" }), ...slices("s1", ["a1"])]);

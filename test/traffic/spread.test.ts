@@ -1,8 +1,8 @@
 /** Connections spread evenly over endpoints. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { FAMILIES } from "../../harness/netns/addresses.ts";
-import { connect, type Target, takeTime } from "../../harness/netns/connections.ts";
-import { Program } from "../../harness/netns/program.ts";
+import { connect, type Target, useLongTimeout } from "../../harness/netns/connections.ts";
+import { SluiceProcess } from "../../harness/netns/program.ts";
 import type { Reply } from "../../harness/netns/switchboard/switchboard-client.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
@@ -17,14 +17,14 @@ const ENDPOINTS = ["a1", "a2", "b1", "b2"] as const;
 const SHARE = 1 / ENDPOINTS.length;
 const BOUND = 7 * Math.sqrt(CONNECTIONS * SHARE * (1 - SHARE));
 
-takeTime();
+useLongTimeout();
 
 describeBackends((backend) => {
   let world: World;
 
   beforeAll(async () => {
     world = await World.build();
-    const program = new Program(world, { backend });
+    const program = new SluiceProcess(world, { backend });
     program.put([
       service({ name: "s1", number: 1, type: "LoadBalancer" }),
       ...slices("s1", ENDPOINTS),

@@ -1,8 +1,8 @@
 /** The admin API agrees with the kernel, as `nft` or iptables-save print it. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { variantOf } from "../../harness/netns/backends.ts";
-import { takeTime } from "../../harness/netns/connections.ts";
-import { Program } from "../../harness/netns/program.ts";
+import { useLongTimeout } from "../../harness/netns/connections.ts";
+import { SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
   externalIps,
@@ -10,7 +10,7 @@ import {
   service,
   slices,
 } from "../../harness/netns/world-objects.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { type ActionCode, decodeAction, printAction } from "../../src/model/actions.ts";
 import { TABLES } from "../../src/model/tables.ts";
 import { testUnless } from "./exceptions.ts";
@@ -30,7 +30,7 @@ const SERVICES: readonly ServiceSpec[] = [
   { name: "stream", number: 9, ports: [{ protocol: "SCTP" }] },
 ];
 
-takeTime();
+useLongTimeout();
 
 interface FrontendView {
   readonly frontend: string;
@@ -48,11 +48,11 @@ const ACTION_TABLES = TABLES.filter((table) => table.value === "action").map((ea
 describeBackends((backend) => {
   const variant = variantOf(backend);
   let world: World;
-  let program: Program;
+  let program: SluiceProcess;
 
   beforeAll(async () => {
     world = await World.build();
-    program = new Program(world, { backend });
+    program = new SluiceProcess(world, { backend });
     for (const spec of SERVICES) {
       const ports = spec.ports === undefined ? {} : { ports: spec.ports };
       const endpoints = spec.name === "empty" ? [] : (["a1", "a2", "b1"] as const);
@@ -61,7 +61,7 @@ describeBackends((backend) => {
     await program.start();
     // The HTTP servers start after the first sync.
     const listens = () => program.get("/sluice/v1/state").then(Boolean, () => false);
-    await untilEqual(listens, Boolean);
+    await pollUntil(listens, Boolean);
   });
   afterAll(() => world.close());
 

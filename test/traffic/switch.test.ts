@@ -7,14 +7,14 @@ import { BINARY } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { addressOf, CLUSTER_CIDR, FAMILIES, type Pod } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend, variantOf } from "../../harness/netns/backends.ts";
-import { answers, connect, hangUp, takeTime } from "../../harness/netns/connections.ts";
-import { type Call, keepConnecting } from "../../harness/netns/keep-connecting.ts";
-import { DEFAULT_FLAGS, Program } from "../../harness/netns/program.ts";
+import { answers, connect, finishHeld, useLongTimeout } from "../../harness/netns/connections.ts";
+import { type ConnectTarget, keepConnecting } from "../../harness/netns/keep-connecting.ts";
+import { DEFAULT_FLAGS, SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import { service, slices } from "../../harness/netns/world-objects.ts";
-import { untilEqual } from "../../harness/waiting.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 
-takeTime();
+useLongTimeout();
 
 const PODS: readonly Pod[] = ["a1", "a2", "b1"];
 const WEB = 1;
@@ -28,7 +28,7 @@ const DNS = 6;
 const NONE = 7;
 const HINT = "KUBE-IPTABLES-HINT";
 
-const CALLS: readonly Call[] = FAMILIES.flatMap((family) => [
+const CALLS: readonly ConnectTarget[] = FAMILIES.flatMap((family) => [
   { from: "a3", to: "clusterIP", number: WEB, family },
   { from: "node1", to: "clusterIP", number: WEB, family },
   { from: "outside", to: "clusterIP", number: WEB, family },
@@ -43,11 +43,11 @@ const CALLS: readonly Call[] = FAMILIES.flatMap((family) => [
 ]);
 
 let world: World;
-let program: Program;
+let program: SluiceProcess;
 
 beforeAll(async () => {
   world = await World.build({ prefix: "sl-switch" });
-  program = new Program(world);
+  program = new SluiceProcess(world);
   const dns = [{ port: 53, target: 8080, protocol: "UDP" }] as const;
   program.put([
     service({ name: "web", number: WEB, type: "LoadBalancer" }),
@@ -123,16 +123,16 @@ describe.each(SWITCHES)("from %s to %s", (from, to) => {
     expect(open.map(({ outcome }) => outcome)).toEqual(held.map(() => "answered"));
     const traffic = keepConnecting(world, CALLS);
     try {
-      await traffic.more();
+      await traffic.waitForMore();
       await program.stop();
-      await traffic.more();
+      await traffic.waitForMore();
       await startIn(to);
-      expect(await untilEqual(present, (ways) => ways.length === 1)).toEqual([to]);
-      await traffic.more();
+      expect(await pollUntil(present, (ways) => ways.length === 1)).toEqual([to]);
+      await traffic.waitForMore();
     } finally {
       expect(await traffic.stop()).toEqual([]);
     }
-    expect(await hangUp(world, open)).toEqual(open.map(() => "answered"));
+    expect(await finishHeld(world, open)).toEqual(open.map(() => "answered"));
     for (const family of FAMILIES) {
       const web = { from: "outside", to: "vip", number: WEB, family } as const;
       expect(await answers(world, web)).toEqual([...PODS]);
@@ -150,7 +150,7 @@ describe.each(SWITCHES)("from %s to %s", (from, to) => {
     await startIn(from);
     await program.stop();
     await startIn(to, ["--remove-kube-proxy-rules=false"]);
-    expect(await untilEqual(present, (ways) => ways.length === 1)).toEqual([to]);
+    expect(await pollUntil(present, (ways) => ways.length === 1)).toEqual([to]);
   });
 });
 
@@ -175,14 +175,14 @@ describe.each(["iptables-nft", "iptables-legacy"] as const)(
       );
       const traffic = keepConnecting(world, forwarded);
       try {
-        await traffic.more();
+        await traffic.waitForMore();
         await program.stop();
         await startIn("nftables");
-        await untilEqual(
+        await pollUntil(
           async () => program.log(),
           (text) => text.includes("left by an iptables mode, still accepts forwarded packets"),
         );
-        await traffic.more();
+        await traffic.waitForMore();
       } finally {
         expect(await traffic.stop()).toEqual([]);
         await policy("ACCEPT");

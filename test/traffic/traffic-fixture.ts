@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe } from "bun:test";
 import type { Family, Location } from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend, rulesInKernel } from "../../harness/netns/backends.ts";
-import { type Target, takeTime } from "../../harness/netns/connections.ts";
+import { type Target, useLongTimeout } from "../../harness/netns/connections.ts";
 import type { Frontend } from "../../harness/netns/frontends.ts";
-import { DEFAULT_FLAGS, Program, type ProgramOptions } from "../../harness/netns/program.ts";
+import { DEFAULT_FLAGS, type ProgramOptions, SluiceProcess } from "../../harness/netns/program.ts";
 import { World } from "../../harness/netns/world.ts";
 import {
   type EndpointPlace,
@@ -46,16 +46,16 @@ export function describeBackends(
 }
 
 export class Fixture {
-  private begun: { readonly world: World; readonly program: Program } | undefined;
+  private begun: { readonly world: World; readonly program: SluiceProcess } | undefined;
   private numbers = 0;
 
   /** Lasts for a test file, or for one `describe`. */
   constructor(options: FixtureOptions = {}) {
     const { flags = DEFAULT_FLAGS, ...rest } = options;
-    takeTime();
+    useLongTimeout();
     beforeAll(async () => {
       const world = await World.build();
-      const program = new Program(world, rest);
+      const program = new SluiceProcess(world, rest);
       this.begun = { world, program };
       await program.start(flags);
     });
@@ -66,7 +66,7 @@ export class Fixture {
     return this.parts.world;
   }
 
-  get program(): Program {
+  get program(): SluiceProcess {
     return this.parts.program;
   }
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { encode, FakeCore, list } from "../../harness/fakes/fake-core.ts";
 import { bookmark, event } from "../../harness/fakes/watch-lines.ts";
-import { settle } from "../../harness/waiting.ts";
+import { flushPromises } from "../../harness/waiting.ts";
 import { messageOf } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../../src/base/limits.ts";
@@ -163,7 +163,7 @@ test("WatchLists that never end open the gate too", async () => {
   const here = event("ADDED", HERE);
   for (const each of [services, slices, cidrs]) each.last.start(JSON_TYPE).data(bookmark(1, true));
   nodes.last.start(JSON_TYPE).data(here + bookmark(1, true));
-  await settle();
+  await flushPromises();
   expect(source.synced).toBe(true);
 });
 

@@ -1,5 +1,5 @@
 /** A transport with requests that the test answers by hand. */
-import { settle } from "../../harness/waiting.ts";
+import { flushPromises } from "../../harness/waiting.ts";
 import type { ResponseHandler, Transport } from "../../src/api-client/transport.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 
@@ -47,7 +47,7 @@ export class FakeRequest {
   async end(): Promise<void> {
     this.ended = true;
     this.#handler.onEnd();
-    await settle();
+    await flushPromises();
   }
 
   fail(error = new SluiceError("API_UNREACHABLE", "request to https://api.test: broken")): void {
@@ -58,7 +58,7 @@ export class FakeRequest {
 
   async break(): Promise<void> {
     this.fail();
-    await settle();
+    await flushPromises();
   }
 
   #begin(): void {

@@ -4,11 +4,11 @@ import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { encode, FakeCore, list } from "../../harness/fakes/fake-core.ts";
 import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { bookmark, event, object } from "../../harness/fakes/watch-lines.ts";
-import { settle } from "../../harness/waiting.ts";
+import { flushPromises } from "../../harness/waiting.ts";
 import { messageOf, SluiceError } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import {
-  ABSENT_RETRY_MS,
+  ABSENT_RESOURCE_RETRY_MS,
   LIST_SILENCE_MS,
   WATCH_RETRY_MS,
   WATCH_RETRY_MS_MAX,
@@ -176,7 +176,7 @@ describe("a watch", () => {
   test("with broken framing is dropped and everything listed again", async () => {
     const { transport, clock, problems } = await watching();
     transport.last.data("no JSON\n");
-    await settle();
+    await flushPromises();
     expect(problems.begun.at(-1)?.code).toBe("API_MALFORMED");
     await clock.advance(WATCH_RETRY_MS);
     expect(transport.last.isWatch).toBe(false);
@@ -244,7 +244,7 @@ describe("410 Gone", () => {
     "as an event": async (world: Awaited<ReturnType<typeof watching>>) => {
       world.transport.last.data(bookmark(11));
       world.transport.last.data(event("ERROR", { code: 410, message: "too old", metadata: {} }));
-      await settle();
+      await flushPromises();
     },
   };
   for (const [name, gone] of Object.entries(ways)) {
@@ -468,7 +468,7 @@ describe("a refusal", () => {
     await transport.last.refuse(404);
     expect(attempted).toBe(1);
     expect(problems.events).toEqual([]);
-    await clock.advance(ABSENT_RETRY_MS - 1);
+    await clock.advance(ABSENT_RESOURCE_RETRY_MS - 1);
     expect(transport.requests).toHaveLength(1);
     await clock.advance(1);
     expect(transport.requests).toHaveLength(2);
@@ -487,7 +487,7 @@ describe("a defect", () => {
       const { core, transport, clock, calls, problems } = setup();
       core.broken = error;
       transport.last.start().data(list(10, [object("a", 3)]));
-      await settle();
+      await flushPromises();
       expect(calls).toEqual([error.message]);
       expect(problems.events).toEqual([]);
       await clock.advance(10 * WATCH_RETRY_MS_MAX);
@@ -500,7 +500,7 @@ describe("a defect", () => {
     const { core, transport, calls } = await listed();
     core.broken = stopped;
     transport.last.start("application/json").data(event("ADDED", object("c", 11)));
-    await settle();
+    await flushPromises();
     expect(calls.at(-1)).toBe(stopped.message);
   });
 
@@ -611,7 +611,7 @@ describe("stop", () => {
   test("ends the running request and sends no other", async () => {
     const { transport, reflector, problems } = await watching();
     reflector.stop();
-    await settle();
+    await flushPromises();
     expect(transport.requests.every((request) => request.ended)).toBe(true);
     expect(transport.closed).toBe(true);
     expect(problems.events).toEqual([]);

@@ -11,7 +11,7 @@ import {
   POSTROUTING,
   type RuleTable,
 } from "../syntax/known-chains.ts";
-import { commentWords, lines, markWords, words } from "./rule-text.ts";
+import { commentWords, joinRules, markMatches, words } from "./rule-text.ts";
 
 /** Options of the rules. The rules also depend on Services and the node. */
 export interface RulesetOptions extends SkeletonOptions {
@@ -51,13 +51,13 @@ export function fixedChains(
   options: RulesetOptions,
   family: Family,
 ): readonly (readonly [RuleTable, string, string | undefined])[] {
-  const mark = markWords(options.masqueradeBit);
+  const mark = markMatches(options.masqueradeBit);
   const says = (text: string) => (options.comments ? commentWords(text) : undefined);
   return [
     [
       "nat",
       POSTROUTING,
-      lines(
+      joinRules(
         `${mark.unmarked} -m conntrack --ctstate DNAT -j ${HAIRPIN}`,
         `${mark.unmarked} -j RETURN`,
         // Otherwise, a packet that is encapsulated afterwards would still carry the mark.
@@ -69,7 +69,7 @@ export function fixedChains(
     [
       "filter",
       FORWARD,
-      lines(
+      joinRules(
         options.dropInvalid ? "-m conntrack --ctstate INVALID -j DROP" : undefined,
         words(says("kubernetes forwarding rules"), mark.marked, "-j ACCEPT"),
         words(

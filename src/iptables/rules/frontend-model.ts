@@ -17,7 +17,7 @@ import { type TableName, tableFamily, tableKind } from "../../model/tables.ts";
 import type { Family } from "../../net/address.ts";
 import { PROTOCOLS } from "../../net/protocol.ts";
 import type { RulesetOptions } from "./fixed-chains.ts";
-import { Journaled } from "./journaled.ts";
+import { TransactionalMap } from "./journaled.ts";
 import type { Describe } from "./port-description.ts";
 
 /** An address and port, or a node port, with all elements of the tables that concern it. */
@@ -68,14 +68,14 @@ export class FrontendModel {
   readonly #family: Family;
   /** The kernel supports SCTP. If not, SCTP frontends are ignored. */
   readonly #sctp: boolean;
-  readonly frontends = new Journaled<FrontendKey, FrontendElements>();
-  readonly clusterIps = new Journaled<FrontendKey, true>();
+  readonly frontends = new TransactionalMap<FrontendKey, FrontendElements>();
+  readonly clusterIps = new TransactionalMap<FrontendKey, true>();
   /** Addresses that serve node ports. */
-  readonly nodeAddresses = new Journaled<FrontendKey, true>();
+  readonly nodeAddresses = new TransactionalMap<FrontendKey, true>();
   /** Addresses of endpoints on this node. */
-  readonly hairpins = new Journaled<FrontendKey, true>();
+  readonly hairpins = new TransactionalMap<FrontendKey, true>();
   /** healthCheckNodePorts and their owners. */
-  readonly healthPorts = new Journaled<number, OwnerId>();
+  readonly healthPorts = new TransactionalMap<number, OwnerId>();
 
   constructor(family: Family, { sctp }: Pick<RulesetOptions, "sctp">) {
     this.#family = family;
@@ -119,7 +119,7 @@ export class FrontendModel {
     }
   }
 
-  #parts(): readonly Pick<Journaled<FrontendKey, unknown>, "commit" | "rollback">[] {
+  #parts(): readonly Pick<TransactionalMap<FrontendKey, unknown>, "commit" | "rollback">[] {
     return [this.frontends, this.clusterIps, this.nodeAddresses, this.hairpins, this.healthPorts];
   }
 

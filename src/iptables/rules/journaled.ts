@@ -1,5 +1,5 @@
 /** Implements a Map with commit and rollback. Pure. */
-export class Journaled<Key, Value> {
+export class TransactionalMap<Key, Value> {
   readonly #values = new Map<Key, Value>();
   /** The committed value of each changed key; undefined if it had none. */
   readonly #before = new Map<Key, Value | undefined>();

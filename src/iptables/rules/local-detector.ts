@@ -5,9 +5,9 @@
 
 import type { LocalDetector } from "../../backend/skeleton-options.ts";
 import { type Family, printCidr } from "../../net/address.ts";
-import { quote } from "./rule-text.ts";
+import { quoteText } from "./rule-text.ts";
 
-export interface PodWords {
+export interface PodMatches {
   /** Matches packets from pods of this node; "" matches every packet. */
   readonly pods: string;
   /** Matches all other packets; undefined if there are none. */
@@ -18,13 +18,13 @@ export interface PodWords {
 const INTERFACE_BYTES = 15;
 
 /** Returns undefined if the detector cannot recognize local pods in this family. */
-export function podWords(detector: LocalDetector, family: Family): PodWords | undefined {
+export function podMatches(detector: LocalDetector, family: Family): PodMatches | undefined {
   if (detector.kind === "interface") {
     const name = Buffer.from(detector.name).subarray(0, INTERFACE_BYTES).toString();
     if (name === "" && detector.prefix) return EVERYBODY;
     // A prefix of the maximum length can match only the name itself.
     const pattern = detector.prefix && name.length < INTERFACE_BYTES ? `${name}+` : name;
-    const words = `-i ${/[\s"'\\]/.test(pattern) ? quote(pattern) : pattern}`;
+    const words = `-i ${/[\s"'\\]/.test(pattern) ? quoteText(pattern) : pattern}`;
     return { pods: words, others: `! ${words}` };
   }
   const cidr = family === 4 ? detector.ipv4 : detector.ipv6;
@@ -35,4 +35,4 @@ export function podWords(detector: LocalDetector, family: Family): PodWords | un
   return { pods: `-s ${printCidr(cidr)}`, others: `! -s ${printCidr(cidr)}` };
 }
 
-const EVERYBODY: PodWords = { pods: "", others: undefined };
+const EVERYBODY: PodMatches = { pods: "", others: undefined };

@@ -12,16 +12,24 @@ import {
   portOf,
 } from "../../model/frontend-key.ts";
 import type { Family } from "../../net/address.ts";
-import type { ProtocolWord } from "../../net/protocol.ts";
+import type { LowercaseProtocol } from "../../net/protocol.ts";
 import { MARK_MASQ } from "../syntax/known-chains.ts";
 import { type PortChainPrefix, portHash } from "./chain-names.ts";
 import type { FrontendElements } from "./frontend-model.ts";
-import { commentWords, type MarkWords, oneOf, port, REJECT, recent, words } from "./rule-text.ts";
+import {
+  commentWords,
+  type MarkMatches,
+  portMatch,
+  REJECT,
+  randomMatch,
+  recentMatch,
+  words,
+} from "./rule-text.ts";
 
 /** Properties that the rules of all ports share. */
 export interface RuleStyle {
   readonly family: Family;
-  readonly mark: MarkWords;
+  readonly mark: MarkMatches;
   /**
    * Matches packets from pods of this node; "" if all packets match, undefined if pods cannot be
    * recognized.
@@ -36,9 +44,9 @@ export interface RuleStyle {
 }
 
 /** A port and its frontends, sorted by their keys. */
-export interface PortView {
+export interface PortWithFrontends {
   readonly name: string;
-  readonly protocol: ProtocolWord;
+  readonly protocol: LowercaseProtocol;
   /** The text that names the port's chains, and its hash. */
   readonly identity: string;
   readonly hash: string;
@@ -79,7 +87,7 @@ export function isDispatched(frontend: FrontendElements): boolean {
 }
 
 /** All chains of a port, by name. */
-export function portChains(view: PortView, style: RuleStyle): Map<string, string> {
+export function portChains(view: PortWithFrontends, style: RuleStyle): Map<string, string> {
   const chains = new Map<string, string>();
   const { frontends, hash } = view;
   const external = frontends.filter(isExternal);
@@ -109,7 +117,7 @@ export function portChains(view: PortView, style: RuleStyle): Map<string, string
 
 /** The rules of one of the port's frontends. */
 export function frontendRules(
-  view: PortView,
+  view: PortWithFrontends,
   frontend: FrontendElements,
   style: RuleStyle,
 ): FrontendRules {
@@ -119,7 +127,7 @@ export function frontendRules(
   const prefix = targetPrefix(frontend);
   const target = prefix === undefined ? undefined : `-j ${prefix}${hash}`;
   const to = destinationMatch(key, style.family);
-  const dport = port(protocol, portOf(key));
+  const dport = portMatch(protocol, portOf(key));
   const rule = (text: string, verdict: string) =>
     words(to, `-p ${protocol}`, says(text), dport, verdict);
   return {
@@ -203,12 +211,17 @@ function firewallChain(
 
 /** Builds the chains that choose among endpoints. */
 class EndpointChains {
-  readonly #view: PortView;
+  readonly #view: PortWithFrontends;
   readonly #style: RuleStyle;
   readonly #seconds: number;
   readonly #chains: Map<string, string>;
 
-  constructor(view: PortView, style: RuleStyle, seconds: number, chains: Map<string, string>) {
+  constructor(
+    view: PortWithFrontends,
+    style: RuleStyle,
+    seconds: number,
+    chains: Map<string, string>,
+  ) {
     this.#view = view;
     this.#style = style;
     this.#seconds = seconds;
@@ -222,7 +235,7 @@ class EndpointChains {
     if (this.#seconds === 0) {
       // Avoids `words` for speed: nearly all rules are of this kind.
       const rules = endpoints.map((endpoint, i) => {
-        const chance = i < last - 1 ? `${oneOf(last - i)} ` : "";
+        const chance = i < last - 1 ? `${randomMatch(last - i)} ` : "";
         return `-p ${protocol} ${chance}-j DNAT --to-destination ${endpoint}`;
       });
       this.#chains.set(chain, rules.join("\n"));
@@ -232,8 +245,8 @@ class EndpointChains {
     const targets = endpoints.map((endpoint) => this.#endpointChain(endpoint));
     const check = `--rcheck --seconds ${this.#seconds} --reap`;
     const rules = [
-      ...targets.map((target) => words(recent(family, check, target), `-j ${target}`)),
-      ...targets.map((target, i) => words(oneOf(last - i), `-j ${target}`)),
+      ...targets.map((target) => words(recentMatch(family, check, target), `-j ${target}`)),
+      ...targets.map((target, i) => words(randomMatch(last - i), `-j ${target}`)),
     ];
     this.#chains.set(chain, rules.join("\n"));
   }
@@ -245,7 +258,7 @@ class EndpointChains {
   #endpointChain(endpoint: string): string {
     const { identity, protocol } = this.#view;
     const chain = `KUBE-SEP-${portHash(identity + endpoint)}`;
-    const set = recent(this.#style.family, "--set", chain);
+    const set = recentMatch(this.#style.family, "--set", chain);
     this.#chains.set(chain, words(`-p ${protocol}`, set, `-j DNAT --to-destination ${endpoint}`));
     return chain;
   }

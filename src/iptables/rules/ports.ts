@@ -2,7 +2,7 @@
 
 import { type FrontendKey, protocolOf } from "../../model/frontend-key.ts";
 import type { OwnerId } from "../../model/owner.ts";
-import { type ProtocolWord, protocolWord } from "../../net/protocol.ts";
+import { type LowercaseProtocol, printLowercaseProtocol } from "../../net/protocol.ts";
 import { portHash } from "./chain-names.ts";
 import type { FrontendElements } from "./frontend-model.ts";
 
@@ -10,7 +10,7 @@ import type { FrontendElements } from "./frontend-model.ts";
 export interface Port {
   readonly owner: OwnerId;
   readonly name: string;
-  readonly protocol: ProtocolWord;
+  readonly protocol: LowercaseProtocol;
   readonly frontends: Set<FrontendKey>;
   /** The chain names contain a hash of this text. */
   identity: string;
@@ -75,7 +75,7 @@ export class Ports {
   }
 
   #portFor({ key, owner, name }: FrontendElements, dirty: Set<Port>): Port {
-    const protocol = protocolWord(protocolOf(key));
+    const protocol = printLowercaseProtocol(protocolOf(key));
     const identity = name + protocol;
     const ports = this.#byName.get(identity) ?? [];
     let port = ports.find((one) => one.owner === owner);

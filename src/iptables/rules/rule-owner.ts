@@ -3,7 +3,7 @@
 import { type FrontendKey, frontendKey, nodePortKey } from "../../model/frontend-key.ts";
 import { OWNER_NODE, type OwnerId } from "../../model/owner.ts";
 import { type Family, parseCidr } from "../../net/address.ts";
-import { parseProtocolWord } from "../../net/protocol.ts";
+import { parseLowercaseProtocol } from "../../net/protocol.ts";
 import { HAIRPIN, NODE_PORTS, type RuleTable } from "../syntax/known-chains.ts";
 import type { Port } from "./ports.ts";
 
@@ -25,7 +25,7 @@ export function ownerOfRule(
     for (const { owner, chains } of owners.ports) if (chains.includes(chain)) return owner;
     if (chain === HAIRPIN || / -j MASQUERADE\b/.test(rule)) return OWNER_NODE;
   }
-  const protocol = parseProtocolWord(/(?:^| )-p (\S+) /.exec(rule)?.[1] ?? "");
+  const protocol = parseLowercaseProtocol(/(?:^| )-p (\S+) /.exec(rule)?.[1] ?? "");
   const port = Number(/ --dport (\d+) -j /.exec(rule)?.[1]);
   const address = /^-d (\S+) /.exec(rule)?.[1];
   if (protocol === undefined || Number.isNaN(port)) {

@@ -28,7 +28,7 @@ const COMMENT_BYTES = 255;
 
 /** `-m comment --comment "…"`, cut to the maximum length of the match. */
 export function commentWords(text: string): string {
-  return `-m comment --comment ${quote(cut(text, COMMENT_BYTES))}`;
+  return `-m comment --comment ${quoteText(cut(text, COMMENT_BYTES))}`;
 }
 
 const encoder = new TextEncoder();
@@ -47,13 +47,13 @@ const CONTROL = /[\u0000-\u001f\u007f\u0085\u2028\u2029]/g;
  * Quotes text as xtables_save_string (libxtables/xtables.c) does, unless every character is
  * harmless. Characters that would end the line become question marks.
  */
-export function quote(text: string): string {
+export function quoteText(text: string): string {
   if (/^[-_0-9A-Za-z]+$/.test(text)) return text;
   return `"${text.replaceAll(CONTROL, "?").replaceAll(/["'\\]/g, "\\$&")}"`;
 }
 
 /** `-m tcp --dport 80`, `-m tcp --dport 30208:30223`. */
-export function port(protocol: string, first: number, last = first): string {
+export function portMatch(protocol: string, first: number, last = first): string {
   return `-m ${protocol} --dport ${first === last ? first : `${first}:${last}`}`;
 }
 
@@ -64,7 +64,7 @@ const PROBABILITY_ONE = 0x80000000;
 const CHANCES: string[] = [];
 
 /** `-m statistic …`: matches one of `of` packets. Undefined for 1. */
-export function oneOf(of: number): Word {
+export function randomMatch(of: number): Word {
   if (of <= 1) return undefined;
   CHANCES[of] ??= chance(of);
   return CHANCES[of];
@@ -76,7 +76,7 @@ function chance(of: number): string {
 }
 
 /** `-m recent`: identifies clients by their whole address. */
-export function recent(family: Family, what: string, list: string): string {
+export function recentMatch(family: Family, what: string, list: string): string {
   const mask = family === 4 ? "255.255.255.255" : "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
   return `-m recent ${what} --name ${list} --mask ${mask} --rsource`;
 }
@@ -87,14 +87,14 @@ export const REJECT = {
 } as const;
 
 /** The matches and targets that test, set and clear the masquerade mark. */
-export interface MarkWords {
+export interface MarkMatches {
   readonly marked: string;
   readonly unmarked: string;
   readonly set: string;
   readonly clear: string;
 }
 
-export function markWords(bit: number): MarkWords {
+export function markMatches(bit: number): MarkMatches {
   const hex = `0x${(2 ** bit).toString(16)}`;
   return {
     marked: `-m mark --mark ${hex}/${hex}`,
@@ -105,7 +105,7 @@ export function markWords(bit: number): MarkWords {
 }
 
 /** Joins rules, one per line. Skips undefined and empty parts. */
-export function lines(...rules: readonly Word[]): string {
+export function joinRules(...rules: readonly Word[]): string {
   return rules.filter((rule) => rule !== undefined && rule !== "").join("\n");
 }
 
@@ -113,7 +113,7 @@ export function lines(...rules: readonly Word[]): string {
  * Converts a tool's output to our format: removes trailing spaces, and quotes around comments that
  * need none.
  */
-export function normalize(rules: string): string {
+export function normalizeRules(rules: string): string {
   return rules
     .replaceAll(/ --comment "([-_0-9A-Za-z]+)"/g, " --comment $1")
     .replaceAll(/[ \t]+$/gm, "");

@@ -9,7 +9,7 @@ import { compareKeys, type FrontendKey } from "../../model/frontend-key.ts";
 export const CHAIN_RULES = 16;
 
 /** One level of division. */
-export interface Level {
+export interface TreeLevel {
   /** A group with fewer rules stays in the parent chain. */
   readonly least: number;
   /** The common part of all keys in the group. */
@@ -38,13 +38,13 @@ interface TreeNode {
 }
 
 export class RuleTree {
-  readonly #levels: readonly Level[];
+  readonly #levels: readonly TreeLevel[];
   readonly #root: TreeNode = newNode(0, 0);
   /** Chains of removed nodes. */
   #gone: string[] = [];
   #text = "";
 
-  constructor(levels: readonly Level[]) {
+  constructor(levels: readonly TreeLevel[]) {
     this.#levels = levels;
   }
 
@@ -172,12 +172,12 @@ export class RuleTree {
       .join("\n");
   }
 
-  #level(node: TreeNode): Level {
-    return this.#levels[node.depth] as Level;
+  #level(node: TreeNode): TreeLevel {
+    return this.#levels[node.depth] as TreeLevel;
   }
 
   #chainOf(node: TreeNode): string {
-    return (this.#levels[node.depth - 1] as Level).chain(node.key);
+    return (this.#levels[node.depth - 1] as TreeLevel).chain(node.key);
   }
 }
 

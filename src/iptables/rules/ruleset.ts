@@ -29,12 +29,12 @@ import { type ChainChanges, type Chains, ChainTexts } from "./chain-texts.ts";
 import { fixedChains, jumpsOf, localhostRange, type RulesetOptions } from "./fixed-chains.ts";
 import { type FrontendElements, FrontendModel } from "./frontend-model.ts";
 import { HairpinRules } from "./hairpin-rules.ts";
-import { podWords } from "./local-detector.ts";
+import { podMatches } from "./local-detector.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
 import type { Describe } from "./port-description.ts";
 import { type Port, Ports } from "./ports.ts";
 import { ownerOfRule } from "./rule-owner.ts";
-import { commentWords, lines, markWords, port, words } from "./rule-text.ts";
+import { commentWords, joinRules, markMatches, portMatch, words } from "./rule-text.ts";
 import { RuleList, RuleTree } from "./rule-tree.ts";
 import { NODE_PORT_LEVELS, serviceLevels } from "./tree-levels.ts";
 
@@ -303,7 +303,7 @@ export class Ruleset {
     const says = this.#options.comments
       ? commentWords("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
       : undefined;
-    return lines(
+    return joinRules(
       marksOutside ? words(this.#masqueradedSources, mark.unmarked, `-j ${OUTSIDE}`) : undefined,
       this.#services.text,
       ...addresses.map((address) => words(`-d ${address}`, says, `-j ${NODE_PORTS}`)),
@@ -313,7 +313,7 @@ export class Ruleset {
   /** Matches the sources to masquerade on their way to a clusterIP; undefined if all are. */
   get #masqueradedSources(): string | undefined {
     if (this.#options.masqueradeAll) return undefined;
-    return podWords(this.#options.detector, this.#family)?.others;
+    return podMatches(this.#options.detector, this.#family)?.others;
   }
 
   /**
@@ -321,21 +321,21 @@ export class Ruleset {
    */
   #outsideText(): string {
     const { mark, marksOutside } = this.#style;
-    return marksOutside ? lines(mark.set, this.#services.text, mark.clear) : "";
+    return marksOutside ? joinRules(mark.set, this.#services.text, mark.clear) : "";
   }
 
   #healthRules(): string[] {
     return [...this.#model.healthPorts.entries()]
       .sort(([a], [b]) => a - b)
-      .map(([number]) => words("-p tcp", port("tcp", number), "-j ACCEPT"));
+      .map(([number]) => words("-p tcp", portMatch("tcp", number), "-j ACCEPT"));
   }
 }
 
 function styleOf(family: Family, options: RulesetOptions, fewRules: boolean): RuleStyle {
-  const words = podWords(options.detector, family);
+  const words = podMatches(options.detector, family);
   return {
     family,
-    mark: markWords(options.masqueradeBit),
+    mark: markMatches(options.masqueradeBit),
     pods: words?.pods,
     marksOutside: options.masqueradeAll || words?.others !== undefined,
     recent: options.recent,

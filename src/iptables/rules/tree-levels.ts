@@ -8,10 +8,10 @@ import {
   protocolOf,
 } from "../../model/frontend-key.ts";
 import { type Family, printAddress } from "../../net/address.ts";
-import { protocolWord } from "../../net/protocol.ts";
+import { printLowercaseProtocol } from "../../net/protocol.ts";
 import { treeChainName } from "./chain-names.ts";
-import { port } from "./rule-text.ts";
-import type { Level } from "./rule-tree.ts";
+import { portMatch } from "./rule-text.ts";
+import type { TreeLevel } from "./rule-tree.ts";
 
 /** A group with a single rule gets no chain. */
 const LEAST = 2;
@@ -25,7 +25,7 @@ const LEAST_PORTS = 9;
 const PREFIXES = { 4: [16, 20, 24, 28], 6: [112, 116, 120, 124] } as const;
 
 /** Below KUBE-SERVICES: `KUBE-SVC-10.96.0.0/20`. */
-export function serviceLevels(family: Family): readonly Level[] {
+export function serviceLevels(family: Family): readonly TreeLevel[] {
   const whole = family === 4 ? 32 : 128;
   return [
     ...PREFIXES[family].map((bits) => prefixLevel("KUBE-SVC-", "-d", bits, LEAST)),
@@ -34,19 +34,19 @@ export function serviceLevels(family: Family): readonly Level[] {
 }
 
 /** Below KUBE-SEP-HAIRPIN: `KUBE-SEP-10.1.0.0/24`. */
-export function hairpinLevels(family: Family): readonly Level[] {
+export function hairpinLevels(family: Family): readonly TreeLevel[] {
   return PREFIXES[family].map((bits) => prefixLevel("KUBE-SEP-", "-s", bits, LEAST));
 }
 
 /** Below KUBE-NODEPORTS: `KUBE-EXT-tcp-30208-30223`. */
-export const NODE_PORT_LEVELS: readonly Level[] = [8, 4].map(portLevel);
+export const NODE_PORT_LEVELS: readonly TreeLevel[] = [8, 4].map(portLevel);
 
 function prefixLevel(
   chain: "KUBE-SVC-" | "KUBE-SEP-",
   side: "-s" | "-d",
   bits: number,
   least: number,
-): Level {
+): TreeLevel {
   const prefix = (key: FrontendKey) => `${printAddress(addressBytes(key, bits))}/${bits}`;
   return {
     least,
@@ -56,14 +56,14 @@ function prefixLevel(
   };
 }
 
-function portLevel(bits: number): Level {
-  const protocol = (key: FrontendKey) => protocolWord(protocolOf(key));
+function portLevel(bits: number): TreeLevel {
+  const protocol = (key: FrontendKey) => printLowercaseProtocol(protocolOf(key));
   const first = (key: FrontendKey) => portOf(key) & ~(2 ** bits - 1);
   const last = (key: FrontendKey) => portOf(key) | (2 ** bits - 1);
   return {
     least: LEAST,
     group: (key) => portBlock(key, bits),
     chain: (key) => treeChainName("KUBE-EXT-", `${protocol(key)}-${first(key)}-${last(key)}`),
-    match: (key) => `-p ${protocol(key)} ${port(protocol(key), first(key), last(key))}`,
+    match: (key) => `-p ${protocol(key)} ${portMatch(protocol(key), first(key), last(key))}`,
   };
 }

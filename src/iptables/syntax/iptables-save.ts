@@ -1,7 +1,7 @@
 /** Parses the output of iptables-save, and prints the removal of chains. Pure. */
-import type { JumpWords } from "./jumps.ts";
+import type { JumpParts } from "./jumps.ts";
 
-export interface XtChain {
+export interface IptablesChain {
   readonly name: string;
   /** A built-in chain: PREROUTING and so on. */
   readonly base: boolean;
@@ -12,22 +12,22 @@ export interface XtChain {
 /**
  * A rule. `id` identifies it for deletion: its handle in nf_tables, or its text in a legacy table.
  */
-export interface XtRule<Id> extends JumpWords {
+export interface IptablesRule<Id> extends JumpParts {
   readonly id: Id;
   /** The packet mark that the rule matches; undefined if it matches none. */
   readonly mark: number | undefined;
 }
 
 export interface SavedTable {
-  readonly chains: readonly XtChain[];
+  readonly chains: readonly IptablesChain[];
   /** By chain. The id of a rule is its text after `-A CHAIN `. */
-  readonly rules: ReadonlyMap<string, readonly XtRule<string>[]>;
+  readonly rules: ReadonlyMap<string, readonly IptablesRule<string>[]>;
 }
 
 /** Parses the output of `iptables-save -t TABLE` or `iptables -S CHAIN`. */
 export function parseSaved(text: string): SavedTable {
-  const chains: XtChain[] = [];
-  const rules = new Map<string, XtRule<string>[]>();
+  const chains: IptablesChain[] = [];
+  const rules = new Map<string, IptablesRule<string>[]>();
   for (const line of text.split("\n")) {
     const chain = /^(?::|-[PN] )(\S+)(?: (\S+))?/.exec(line);
     if (chain?.[1] !== undefined) {
@@ -44,7 +44,7 @@ export function parseSaved(text: string): SavedTable {
   return { chains, rules };
 }
 
-function parseRule(id: string): XtRule<string> {
+function parseRule(id: string): IptablesRule<string> {
   let target: string | undefined;
   let comment: string | undefined;
   let mark: number | undefined;

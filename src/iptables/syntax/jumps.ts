@@ -5,13 +5,13 @@
 import {
   EXTERNAL_SERVICES,
   FORWARD,
+  type IptablesTable,
   isKubeProxyChain,
   NODE_PORTS,
   POSTROUTING,
   PROXY_FIREWALL,
   type RuleTable,
   SERVICES,
-  type Xtable,
 } from "./known-chains.ts";
 
 /** A rule of a built-in chain that leads to one of our chains. */
@@ -94,7 +94,7 @@ const WITHOUT_COMMENT: ReadonlySet<string> = new Set(
 const COMMENT = "kubernetes ";
 
 /** The parts of a rule that identify a jump. */
-export interface JumpWords {
+export interface JumpParts {
   readonly target: string | undefined;
   readonly comment: string | undefined;
   /**
@@ -108,19 +108,23 @@ export interface JumpWords {
  * Checks whether a rule of a built-in chain is a jump to one of our chains, made by Sluice or by
  * any version of kube-proxy.
  */
-export function isJump(table: Xtable, from: string, { target, comment, text }: JumpWords): boolean {
+export function isJump(
+  table: IptablesTable,
+  from: string,
+  { target, comment, text }: JumpParts,
+): boolean {
   if (target === undefined || !isKubeProxyChain(table, target)) return false;
   if (comment?.startsWith(COMMENT)) return true;
   return text !== undefined && WITHOUT_COMMENT.has(key(table, from, text));
 }
 
 /** `isJump` for the text of a rule in the format of iptables-save, without `-A CHAIN `. */
-export function isJumpOfOurs(table: Xtable, from: string, text: string): boolean {
+export function isOwnJump(table: IptablesTable, from: string, text: string): boolean {
   const target = / -j (\S+)$/.exec(` ${text}`)?.[1];
   const comment = /--comment "(kubernetes [^"]*)"/.exec(text)?.[1];
   return isJump(table, from, { target, comment, text });
 }
 
-function key(table: Xtable, from: string, text: string): string {
+function key(table: IptablesTable, from: string, text: string): string {
   return `${table} ${from} ${text}`;
 }

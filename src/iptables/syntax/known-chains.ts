@@ -17,16 +17,16 @@
 export type Variant = "legacy" | "nft";
 
 /** The tables in which kube-proxy has chains, in the order of cleaning. */
-export const XTABLES = ["nat", "filter", "mangle"] as const;
-export type Xtable = (typeof XTABLES)[number];
+export const IPTABLES_TABLES = ["nat", "filter", "mangle"] as const;
+export type IptablesTable = (typeof IPTABLES_TABLES)[number];
 
 /** Checks whether it is one of these tables. */
-export function isXtable(table: string): table is Xtable {
-  return (XTABLES as readonly string[]).includes(table);
+export function isXtable(table: string): table is IptablesTable {
+  return (IPTABLES_TABLES as readonly string[]).includes(table);
 }
 
 /** The tables that hold rules of Services. mangle has only the canary. */
-export type RuleTable = Exclude<Xtable, "mangle">;
+export type RuleTable = Exclude<IptablesTable, "mangle">;
 export const RULE_TABLES: readonly RuleTable[] = ["nat", "filter"];
 
 /** A value for each table that holds rules. */
@@ -61,7 +61,7 @@ export const OUTSIDE = "KUBE-SVC-OUTSIDE";
 export const HAIRPIN = "KUBE-SEP-HAIRPIN";
 
 /** Chains with a fixed name. */
-const FIXED_CHAINS: { readonly [table in Xtable]: readonly string[] } = {
+const FIXED_CHAINS: { readonly [table in IptablesTable]: readonly string[] } = {
   nat: [SERVICES, NODE_PORTS, POSTROUTING, MARK_MASQ, CANARY],
   filter: [SERVICES, EXTERNAL_SERVICES, FORWARD, NODE_PORTS, PROXY_FIREWALL, CANARY],
   mangle: [CANARY],
@@ -71,7 +71,7 @@ const FIXED_CHAINS: { readonly [table in Xtable]: readonly string[] } = {
  * Chains that prove that a kube-proxy ran here. KUBE-MARK-MASQ and KUBE-POSTROUTING do not, because
  * a kubelet before 1.27 creates them at every start.
  */
-export const MARKERS: { readonly [table in Xtable]: readonly string[] } = {
+export const KUBE_PROXY_MARKER_CHAINS: { readonly [table in IptablesTable]: readonly string[] } = {
   nat: [SERVICES, NODE_PORTS, CANARY],
   filter: FIXED_CHAINS.filter,
   mangle: FIXED_CHAINS.mangle,
@@ -88,7 +88,7 @@ const SERVICE_CHAIN = /^KUBE-(SVC|SVL|SEP|FW|EXT|XLB)-/;
 const SLUICE_CHAINS = [OUTSIDE, HAIRPIN] as const;
 
 /** Checks whether Sluice, not kube-proxy, made the chains of the table nat. */
-export function areFromSluice(has: (chain: string) => boolean): boolean {
+export function areSluiceChains(has: (chain: string) => boolean): boolean {
   return SLUICE_CHAINS.some((chain) => has(chain));
 }
 
@@ -96,7 +96,7 @@ export function areFromSluice(has: (chain: string) => boolean): boolean {
  * Checks whether a chain is of kube-proxy's kinds. In iptables mode, Sluice owns these: it decides
  * whether each exists and which rules it has.
  */
-export function isKubeProxyChain(table: Xtable, name: string): boolean {
+export function isKubeProxyChain(table: IptablesTable, name: string): boolean {
   if (FIXED_CHAINS[table].includes(name)) return true;
   return table === "nat" && SERVICE_CHAIN.test(name);
 }
@@ -114,6 +114,6 @@ export function isShared(table: RuleTable, chain: string): boolean {
  * deletes KUBE-SEP-HAIRPIN in the restore that fills KUBE-POSTROUTING. A flush leaves
  * KUBE-POSTROUTING empty.
  */
-export function isOverwritten(nat: ReadonlyMap<string, string | undefined>): boolean {
+export function isOverwrittenByKubeProxy(nat: ReadonlyMap<string, string | undefined>): boolean {
   return !nat.has(HAIRPIN) && (nat.get(POSTROUTING) ?? "") !== "";
 }

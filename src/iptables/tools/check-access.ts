@@ -7,13 +7,13 @@ import { readFileSync } from "node:fs";
 import { messageOf, SluiceError } from "../../base/errors.ts";
 import { LegacyInfo } from "./legacy-info.ts";
 import { isDenied } from "./restore-errors.ts";
-import type { XtTools } from "./tools.ts";
+import type { IptablesTools } from "./tools.ts";
 
 /**
  * Lists a chain of the table nat, as Present in kubernetes pkg/util/iptables does.
  * @throws SluiceError TOOL_FAILED, PERMISSION_DENIED
  */
-export async function requireNat(tools: XtTools): Promise<void> {
+export async function requireNat(tools: IptablesTools): Promise<void> {
   try {
     await tools.list(isNatInUse(tools) ? "filter" : "nat", "POSTROUTING");
   } catch (error) {
@@ -26,7 +26,7 @@ export async function requireNat(tools: XtTools): Promise<void> {
  * remains to be checked. A smaller table suffices for that, because the tool reads a legacy table
  * as a whole.
  */
-function isNatInUse({ variant, family }: XtTools): boolean {
+function isNatInUse({ variant, family }: IptablesTools): boolean {
   if (variant === "nft") return false;
   const info = new LegacyInfo(family);
   try {
@@ -38,7 +38,7 @@ function isNatInUse({ variant, family }: XtTools): boolean {
 
 /** The error for a tool that was denied. It names the missing capabilities. */
 export function deniedError(
-  { path, variant }: Pick<XtTools, "path" | "variant">,
+  { path, variant }: Pick<IptablesTools, "path" | "variant">,
   words: string,
   cause?: unknown,
 ): SluiceError {

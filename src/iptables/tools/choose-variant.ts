@@ -6,15 +6,15 @@ import type { Family } from "../../net/address.ts";
 import type { Variant } from "../syntax/known-chains.ts";
 import { requireNat } from "./check-access.ts";
 import { findTool, type SearchOptions, searchedFolders, toolNames } from "./find-tools.ts";
-import { Tools, type XtTools } from "./tools.ts";
-import { findVariantInUse, PLACES } from "./variant-in-use.ts";
+import { type IptablesTools, Tools } from "./tools.ts";
+import { findVariantInUse, VARIANT_TABLE_NAMES } from "./variant-in-use.ts";
 
 export interface ChosenTools {
   readonly variant: Variant;
   /** For the log: `kubelet's chain KUBE-IPTABLES-HINT is in nf_tables`. */
   readonly why: string;
   /** At least one family has tools. */
-  readonly tools: { readonly [family in Family]?: XtTools };
+  readonly tools: { readonly [family in Family]?: IptablesTools };
   readonly missing: readonly UnservedFamily[];
 }
 
@@ -55,14 +55,14 @@ interface VariantState extends Pick<ChosenTools, "tools" | "missing"> {
 
 /** Finds the working tools of a variant, for each family with NAT in the kernel. */
 async function findUsable(variant: Variant, options: SearchOptions): Promise<VariantState> {
-  const tools: { [family in Family]?: XtTools } = {};
+  const tools: { [family in Family]?: IptablesTools } = {};
   const missing: UnservedFamily[] = [];
   let state: VariantState["state"] = "absent";
   for (const family of FAMILIES) {
     try {
       const found = await findTool(family, variant, options);
       if (found === undefined) {
-        const reason = `no ${toolNames(family, variant).join(" or ")} that writes to ${PLACES[variant]} is installed`;
+        const reason = `no ${toolNames(family, variant).join(" or ")} that writes to ${VARIANT_TABLE_NAMES[variant]} is installed`;
         missing.push({ family, code: "TOOL_FAILED", reason });
         continue;
       }

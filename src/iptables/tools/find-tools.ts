@@ -5,7 +5,7 @@ import { SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
 import type { Variant } from "../syntax/known-chains.ts";
 import { exitMessage } from "./restore-errors.ts";
-import { run, toolFailedError } from "./run-tool.ts";
+import { runTool, toolFailedError } from "./run-tool.ts";
 
 /** Searched after PATH, which a supervisor may have shortened too much. */
 const FOLDERS = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
@@ -53,7 +53,7 @@ export async function findTool(
 }
 
 /** The tool named `iptables` or `ip6tables`, of either variant. Throws like `findTool`. */
-export async function findPlain(
+export async function findUnqualifiedTool(
   family: Family,
   options: SearchOptions = {},
 ): Promise<FoundTool | undefined> {
@@ -80,7 +80,7 @@ async function findNamed(
         continue;
       }
       try {
-        const { status, stdout, stderr } = await run(path, ["--version"]);
+        const { status, stdout, stderr } = await runTool(path, ["--version"]);
         if (status !== 0)
           throw toolFailedError(path, ["--version"], exitMessage(status, stderr || stdout));
         const { variant, version } = readVersion(stdout);

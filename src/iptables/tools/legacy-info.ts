@@ -3,7 +3,7 @@
  * the tools, it needs no xtables lock and does not create tables that are not in use.
  */
 import { readFileSync } from "node:fs";
-import { causeOf, SluiceError } from "../../base/errors.ts";
+import { describeCause, SluiceError } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
 import * as libc from "../../os/libc.ts";
 import { AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM, SOL_IP, SOL_IPV6 } from "../../os/posix.ts";
@@ -45,7 +45,7 @@ export function legacyTableNames(family: Family): string[] {
     return readFileSync(path, "utf8").split("\n").filter(Boolean);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    const message = `read ${path}: ${causeOf(error)}`;
+    const message = `read ${path}: ${describeCause(error)}`;
     throw new SluiceError("PERMISSION_DENIED", message, path, { cause: error });
   }
 }

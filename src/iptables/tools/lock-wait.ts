@@ -4,8 +4,8 @@
  */
 import type { Logger } from "../../base/log.ts";
 import type { Family } from "../../net/address.ts";
-import type { Variant, Xtable } from "../syntax/known-chains.ts";
-import type { RestoreResult, XtTools } from "./tools.ts";
+import type { IptablesTable, Variant } from "../syntax/known-chains.ts";
+import type { IptablesTools, RestoreResult } from "./tools.ts";
 
 /**
  * Pause between two attempts, in ms. In each attempt, the tool itself waits XTABLES_LOCK_SECONDS,
@@ -23,7 +23,7 @@ export type OnLocked = () => void;
 
 /** Like `tools.restore`, but retries for as long as another process holds the lock. */
 export async function restoreWhenUnlocked(
-  tools: Pick<XtTools, "restore">,
+  tools: Pick<IptablesTools, "restore">,
   text: string,
   locked: OnLocked,
 ): Promise<RestoreResult> {
@@ -44,16 +44,16 @@ export function logLocked(log: Logger | undefined): OnLocked {
 }
 
 /** Tools with restores that wait for the lock without a limit, until `stopWaiting`. */
-export class LockWaitingTools implements XtTools {
+export class LockWaitingTools implements IptablesTools {
   readonly family: Family;
   readonly variant: Variant;
   readonly path: string;
   readonly version: string;
   readonly randomFully: boolean;
-  readonly #tools: XtTools;
+  readonly #tools: IptablesTools;
   #locked: OnLocked | undefined;
 
-  constructor(tools: XtTools, locked: OnLocked) {
+  constructor(tools: IptablesTools, locked: OnLocked) {
     ({
       family: this.family,
       variant: this.variant,
@@ -75,11 +75,11 @@ export class LockWaitingTools implements XtTools {
     return locked ? restoreWhenUnlocked(this.#tools, text, locked) : this.#tools.restore(text);
   }
 
-  save(table: Xtable): Promise<string> {
+  save(table: IptablesTable): Promise<string> {
     return this.#tools.save(table);
   }
 
-  list(table: Xtable, chain: string): Promise<string | undefined> {
+  list(table: IptablesTable, chain: string): Promise<string | undefined> {
     return this.#tools.list(table, chain);
   }
 }

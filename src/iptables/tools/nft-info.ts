@@ -8,11 +8,11 @@ import { type AttributeReader, MessageWriter } from "../../netlink/message.ts";
 import { NetlinkSocket } from "../../netlink/socket.ts";
 import * as nft from "../../nftables/wire/nf-tables.ts";
 import {
-  askFor,
   attributesOf,
-  type Question,
+  type GetRequest,
   readGeneration,
-  writeQuestion,
+  request,
+  writeRequest,
 } from "../../nftables/wire/request.ts";
 
 const FAMILIES = { 4: nft.NFPROTO_IPV4, 6: nft.NFPROTO_IPV6 } as const;
@@ -36,7 +36,7 @@ export class NftInfo {
       ],
     } as const;
     const what = `look up chain ${chain} in nf_tables table ${table} (IPv${family})`;
-    return askFor(this.#socket, this.#writer, question, what, () => {});
+    return request(this.#socket, this.#writer, question, what, () => {});
   }
 
   /**
@@ -104,7 +104,7 @@ export function countRules(
 
 /** Dumps until the sum of the numbers that `each` returns reaches `enough`. */
 function dumpRules(
-  question: Question,
+  question: GetRequest,
   enough: number,
   each: (reader: AttributeReader) => number,
 ): void {
@@ -112,7 +112,7 @@ function dumpRules(
   const socket = new NetlinkSocket(NETLINK_NETFILTER);
   try {
     const writer = new MessageWriter(256);
-    writeQuestion(writer, question, NLM_F_DUMP);
+    writeRequest(writer, question, NLM_F_DUMP);
     let sum = 0;
     const parts = socket.dumpParts(writer.bytes, writer.length, (message) => {
       sum += each(attributesOf(message));

@@ -11,7 +11,7 @@ import { RULE_TABLES, type RuleTable } from "../syntax/known-chains.ts";
 import { deniedError, requireNat } from "./check-access.ts";
 import { type OnLocked, restoreWhenUnlocked } from "./lock-wait.ts";
 import { isDenied, lockFileOf } from "./restore-errors.ts";
-import type { XtTools } from "./tools.ts";
+import type { IptablesTools } from "./tools.ts";
 
 /** Features that are optional for the rules. */
 export interface Features {
@@ -64,7 +64,10 @@ interface Trial {
  * @throws SluiceError KERNEL_UNSUPPORTED naming what is missing; PERMISSION_DENIED; TOOL_FAILED, if
  * the probe cannot run
  */
-export async function probeTools(tools: XtTools, locked: OnLocked = () => {}): Promise<Features> {
+export async function probeTools(
+  tools: IptablesTools,
+  locked: OnLocked = () => {},
+): Promise<Features> {
   const { family, variant, randomFully } = tools;
   if (variant === "legacy" && isAllLoaded(family)) {
     return { randomFully, comments: true, recent: true, sctp: true };
@@ -174,7 +177,7 @@ interface Missing {
 }
 
 function reportMissing(
-  { variant, family, randomFully }: XtTools,
+  { variant, family, randomFully }: IptablesTools,
   missing: readonly Missing[],
 ): Features {
   const needed = missing.filter(({ trial }) => trial.feature === undefined);
@@ -198,7 +201,7 @@ function reportMissing(
 }
 
 async function refusedOneByOne(
-  tools: XtTools,
+  tools: IptablesTools,
   known: readonly Trial[],
   locked: OnLocked,
 ): Promise<Missing[]> {
@@ -216,7 +219,7 @@ async function refusedOneByOne(
  * @throws SluiceError PERMISSION_DENIED, TOOL_FAILED
  */
 async function tryRules(
-  tools: XtTools,
+  tools: IptablesTools,
   tried: readonly Trial[],
   locked: OnLocked,
 ): Promise<string | undefined> {

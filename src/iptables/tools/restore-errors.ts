@@ -1,6 +1,6 @@
 /** Parses the error messages of iptables-restore, in all its variants and versions. Pure. */
 import { basename } from "node:path";
-import { shorten } from "./run-tool.ts";
+import { toOneLine } from "./run-tool.ts";
 
 /**
  * `locked`: another process held the xtables lock for too long; the text may be valid. `line`:
@@ -35,7 +35,7 @@ const DENIED = /Permission denied|Operation not permitted|you must be root/;
 /** The message on one line, without hints at other tables or at help. */
 export function toolMessage(stderr: string): string {
   const lines = stderr.split("\n").filter((line) => !/^(# |Try `)/.test(line));
-  return shorten(lines.join(" "));
+  return toOneLine(lines.join(" "));
 }
 
 /** Returns `exit status 1: MESSAGE`. */

@@ -1,6 +1,6 @@
 /** Runs a program on the node without a shell, and limits its output and running time. */
 import type { ExecFileException } from "node:child_process";
-import { causeOf, SluiceError } from "../../base/errors.ts";
+import { describeCause, SluiceError } from "../../base/errors.ts";
 import { TOOL_OUTPUT_MAX, TOOL_TIMEOUT_MS } from "../../base/limits.ts";
 
 /** A program that has exited. */
@@ -31,7 +31,7 @@ const LARGE_PAGES = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=67108864";
  * Resolves when the program has exited, whatever its status.
  * @throws SluiceError TOOL_FAILED, if it cannot be run, prints too much or takes too long
  */
-export async function run(
+export async function runTool(
   command: string,
   args: readonly string[],
   { input = "", timeout = TOOL_TIMEOUT_MS }: RunOptions = {},
@@ -63,11 +63,11 @@ function killReason(error: ExecFileException | null, timeout: number): string {
     return `killed after ${timeout / 1000} s`;
   }
   const signal = error?.signal ?? undefined;
-  return signal === undefined ? causeOf(error) : `killed by ${signal}`;
+  return signal === undefined ? describeCause(error) : `killed by ${signal}`;
 }
 
 /** Puts text on one line and cuts it to REPEATED_MAX characters. */
-export function shorten(text: string): string {
+export function toOneLine(text: string): string {
   return text.replaceAll(/\s+/g, " ").trim().slice(0, REPEATED_MAX);
 }
 
@@ -77,6 +77,6 @@ export function toolFailedError(
   args: readonly string[],
   why: string,
 ): SluiceError {
-  const message = `${[command, ...args].join(" ")}: ${shorten(why)}`;
+  const message = `${[command, ...args].join(" ")}: ${toOneLine(why)}`;
   return new SluiceError("TOOL_FAILED", message, command);
 }

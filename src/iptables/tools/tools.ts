@@ -2,18 +2,18 @@
 import { SluiceError } from "../../base/errors.ts";
 import { RESTORE_TIMEOUT_MS, XTABLES_LOCK_SECONDS } from "../../base/limits.ts";
 import type { Family } from "../../net/address.ts";
-import type { Variant, Xtable } from "../syntax/known-chains.ts";
+import type { IptablesTable, Variant } from "../syntax/known-chains.ts";
 import type { FoundTool } from "./find-tools.ts";
 import { NftInfo } from "./nft-info.ts";
 import { exitMessage, type RestoreRefusal, readRefusal } from "./restore-errors.ts";
-import { run, toolFailedError } from "./run-tool.ts";
+import { runTool, toolFailedError } from "./run-tool.ts";
 
 /** The nft variant's output for a chain with rules that iptables cannot express. */
 const INCOMPATIBLE = "is incompatible, use 'nft' tool";
 
 export type RestoreResult = { readonly ok: true } | ({ readonly ok: false } & RestoreRefusal);
 
-export interface XtTools {
+export interface IptablesTools {
   readonly family: Family;
   readonly variant: Variant;
   /** Path of iptables or ip6tables. Its -save and -restore have this path plus the suffix. */
@@ -33,15 +33,15 @@ export interface XtTools {
    * The output of iptables-save for a table, with counters and comments.
    * @throws SluiceError TOOL_FAILED
    */
-  save(table: Xtable): Promise<string>;
+  save(table: IptablesTable): Promise<string>;
   /**
    * A chain in the format of `iptables -S`; undefined if it does not exist.
    * @throws SluiceError TOOL_FAILED
    */
-  list(table: Xtable, chain: string): Promise<string | undefined>;
+  list(table: IptablesTable, chain: string): Promise<string | undefined>;
 }
 
-export class Tools implements XtTools {
+export class Tools implements IptablesTools {
   readonly family: Family;
   readonly variant: Variant;
   readonly path: string;
@@ -63,7 +63,7 @@ export class Tools implements XtTools {
     const command = `${this.path}-restore`;
     try {
       const options = { input: text, timeout: RESTORE_TIMEOUT_MS };
-      const { status, stderr } = await run(command, this.#restoreArgs, options);
+      const { status, stderr } = await runTool(command, this.#restoreArgs, options);
       return status === 0 ? { ok: true } : { ok: false, ...readRefusal(command, stderr, text) };
     } catch (error) {
       if (!(error instanceof SluiceError)) throw error;
@@ -74,7 +74,7 @@ export class Tools implements XtTools {
   async save(table: string): Promise<string> {
     const command = `${this.path}-save`;
     const args = ["-t", table];
-    const { status, stdout, stderr } = await run(command, args);
+    const { status, stdout, stderr } = await runTool(command, args);
     if (status !== 0) throw toolFailedError(command, args, exitMessage(status, stderr));
     // The nft variant then prints only this line and exits with status 0.
     const refused = /^# (.* is incompatible, .*)$/m.exec(stdout);
@@ -86,7 +86,7 @@ export class Tools implements XtTools {
     // iptables-legacy would take the xtables lock for this. iptables-legacy-save never does.
     if (this.variant === "legacy") return chainOf(await this.save(table), chain);
     const args = ["-t", table, "-S", chain];
-    const { status, stdout, stderr } = await run(this.path, args);
+    const { status, stdout, stderr } = await runTool(this.path, args);
     if (status === 0) return stdout;
     if (status === 1 && stderr.includes("No chain")) return undefined;
     // 1.8.9 also prints this for a chain that does not exist.

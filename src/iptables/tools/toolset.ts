@@ -11,10 +11,10 @@ import { chooseTools } from "./choose-variant.ts";
 import type { SearchOptions } from "./find-tools.ts";
 import type { OnLocked } from "./lock-wait.ts";
 import { type Features, probeTools, SERVICE_FEATURES, unsupportedFeatures } from "./probe-tools.ts";
-import type { XtTools } from "./tools.ts";
+import type { IptablesTools } from "./tools.ts";
 
 export interface FamilyTools {
-  readonly tools: XtTools;
+  readonly tools: IptablesTools;
   readonly features: Features;
 }
 

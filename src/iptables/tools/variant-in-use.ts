@@ -12,7 +12,7 @@
 import { rethrowDefect } from "../../base/errors.ts";
 import type { Family } from "../../net/address.ts";
 import type { Variant } from "../syntax/known-chains.ts";
-import { findPlain, type SearchOptions } from "./find-tools.ts";
+import { findUnqualifiedTool, type SearchOptions } from "./find-tools.ts";
 import { isKubeProxyName, LegacyInfo, type RuleCounts, readContents } from "./legacy-info.ts";
 import { countRules, listChains, NftInfo } from "./nft-info.ts";
 
@@ -25,7 +25,7 @@ const INSPECTED_TABLES = ["nat", "filter", "mangle", "raw", "security"] as const
 const FAMILIES: readonly Family[] = [4, 6];
 
 /** Names of each variant's tables, for messages. */
-export const PLACES: { readonly [variant in Variant]: string } = {
+export const VARIANT_TABLE_NAMES: { readonly [variant in Variant]: string } = {
   nft: "nf_tables",
   legacy: "the legacy tables",
 };
@@ -48,19 +48,19 @@ export async function findVariantInUse(options: SearchOptions): Promise<VariantI
   const byOthers = holdsMore(legacy.others, inNft.others);
   if (byOthers !== undefined) {
     const [more, fewer] = [legacy.others, inNft.others].sort((a, b) => b - a);
-    const reason = `most rules of other programs are in ${PLACES[byOthers]} (at least ${more} against ${fewer})`;
+    const reason = `most rules of other programs are in ${VARIANT_TABLE_NAMES[byOthers]} (at least ${more} against ${fewer})`;
     return { variant: byOthers, why: reason };
   }
   // Rules of other programs come first. Otherwise an earlier choice by Sluice or a kube-proxy would
   // never change.
   const byKubeProxy = holdsMore(legacy.kubeProxy, inNft.kubeProxy);
   if (byKubeProxy !== undefined) {
-    const why = `existing rules of Sluice or kube-proxy are in ${PLACES[byKubeProxy]}`;
+    const why = `existing rules of Sluice or kube-proxy are in ${VARIANT_TABLE_NAMES[byKubeProxy]}`;
     return { variant: byKubeProxy, why };
   }
-  const plain = await findPlain(4, options).catch(ignoreBroken);
+  const plain = await findUnqualifiedTool(4, options).catch(ignoreBroken);
   if (plain !== undefined) {
-    const why = `existing rules give no preference, and ${plain.path} writes to ${PLACES[plain.variant]}`;
+    const why = `existing rules give no preference, and ${plain.path} writes to ${VARIANT_TABLE_NAMES[plain.variant]}`;
     return { variant: plain.variant, why };
   }
   return {
@@ -152,7 +152,7 @@ function lookAtLegacy(): LegacyHints {
 }
 
 function usedByKubelet(variant: Variant, hint: string): VariantInUse {
-  return { variant, why: `kubelet's chain ${hint} is in ${PLACES[variant]}` };
+  return { variant, why: `kubelet's chain ${hint} is in ${VARIANT_TABLE_NAMES[variant]}` };
 }
 
 /**

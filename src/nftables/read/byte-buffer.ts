@@ -45,7 +45,7 @@ export class ByteBuffer {
 }
 
 /** The buffer of a table. The first call creates it, with room for one key. */
-export function bufferFor(tables: Map<TableId, ByteBuffer>, id: TableId): ByteBuffer {
+export function tableBuffer(tables: Map<TableId, ByteBuffer>, id: TableId): ByteBuffer {
   let buffer = tables.get(id);
   if (buffer === undefined) {
     buffer = new ByteBuffer(keySize(id));
@@ -55,5 +55,5 @@ export function bufferFor(tables: Map<TableId, ByteBuffer>, id: TableId): ByteBu
 }
 
 /** Converts a key to a string for use in a Set or Map. */
-export const keyText = (bytes: Uint8Array): string =>
+export const keyString = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");

@@ -11,7 +11,7 @@ import type { Netlink } from "../../netlink/socket.ts";
 import { COMMENTED_CHAIN, rulesComment } from "../ruleset/install.ts";
 import {
   dispatchOf,
-  FIXED,
+  FIXED_ACTIONS,
   isAction,
   type KnownActions,
   targetChain,
@@ -102,7 +102,7 @@ export function readActions(socket: Netlink): FoundActions {
         else foreign++;
       };
       if (readElements(socket, dispatchMap(kind, family), restart, each)) complete = false;
-      const fixed = FIXED.flatMap(([where, code]) => (where === kind ? [code] : []));
+      const fixed = FIXED_ACTIONS.flatMap(([where, code]) => (where === kind ? [code] : []));
       complete &&= foreign === 0 && fixed.every((code) => found.includes(code));
       for (const code of found) if (!fixed.includes(code)) known.push([family, code]);
     }
@@ -114,8 +114,8 @@ export function readActions(socket: Netlink): FoundActions {
 function belongsTo(kind: Dispatch, code: number): code is ActionCode {
   if (!isAction(code)) return false;
   return (
-    FIXED.some(([where, fixed]) => where === kind && fixed === code) ||
-    (dispatchOf(code) === kind && !FIXED.some(([, fixed]) => fixed === code))
+    FIXED_ACTIONS.some(([where, fixed]) => where === kind && fixed === code) ||
+    (dispatchOf(code) === kind && !FIXED_ACTIONS.some(([, fixed]) => fixed === code))
   );
 }
 

@@ -10,7 +10,7 @@ import type { OperationList } from "../../model/operation-list.ts";
 import { keySize, TABLE_IDS, type TableId, tableLabel, valueSize } from "../../model/tables.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import { isCounted } from "../wire/sets.ts";
-import { ByteBuffer, bufferFor } from "./byte-buffer.ts";
+import { ByteBuffer, tableBuffer } from "./byte-buffer.ts";
 import { type ReadElement, readPresentAt } from "./read-elements.ts";
 
 /** Number of elements read without a pause. Reading them takes a few milliseconds. */
@@ -65,7 +65,7 @@ export function readDeleted(
     const id = region[offset + OP_TABLE] as TableId;
     if (region[offset + OP_KIND] !== OP_DELETE || !COUNTED[id]) continue;
     if (++deletes > DELETED_MAX) return;
-    bufferFor(keys, id).append(region, offset + OP_HEADER, keySize(id));
+    tableBuffer(keys, id).append(region, offset + OP_HEADER, keySize(id));
   }
   for (const [id, list] of keys) readSlice(socket, id, list.view(), each);
 }

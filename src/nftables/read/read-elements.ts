@@ -4,7 +4,7 @@ import type { Netlink } from "../../netlink/socket.ts";
 import type { Attribute } from "../wire/expressions.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { TABLE } from "../wire/object-names.ts";
-import { askObject, dumpObjects } from "./read-objects.ts";
+import { dumpObjects, requestObject } from "./read-objects.ts";
 
 /**
  * One element of a dump. Offsets are into `bytes`, which is valid only during the callback. Absent
@@ -77,7 +77,7 @@ export function hasCatchall(socket: Netlink, set: string): boolean {
     [nft.NFTA_SET_ELEM_LIST_SET, set],
     [nft.NFTA_SET_ELEM_LIST_ELEMENTS, [[nft.NFTA_LIST_ELEM, [flags]]]],
   ];
-  return askObject(socket, nft.NFT_MSG_GETSETELEM, attributes, () => {});
+  return requestObject(socket, nft.NFT_MSG_GETSETELEM, attributes, () => {});
 }
 
 /**
@@ -137,7 +137,7 @@ function askForKeys(
     const value: Attribute = [nft.NFTA_DATA_VALUE, keys.subarray(at, at + keyBytes)];
     elements.push([nft.NFTA_LIST_ELEM, [[nft.NFTA_SET_ELEM_KEY, [value]]]]);
   }
-  return askObject(
+  return requestObject(
     socket,
     nft.NFT_MSG_GETSETELEM,
     [

@@ -6,7 +6,7 @@ import type { Hook } from "../wire/chains.ts";
 import type { Attribute } from "../wire/expressions.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { TABLE } from "../wire/object-names.ts";
-import { askFor, attributesOf, writeQuestion } from "../wire/request.ts";
+import { attributesOf, request, writeRequest } from "../wire/request.ts";
 import { readComment } from "../wire/userdata.ts";
 
 /**
@@ -31,7 +31,7 @@ export function dumpObjects(
   each: (reader: AttributeReader) => void,
 ): void {
   for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
-    writeQuestion(writer, { family: nft.NFPROTO_INET, type, attributes }, NLM_F_DUMP);
+    writeRequest(writer, { family: nft.NFPROTO_INET, type, attributes }, NLM_F_DUMP);
     restart();
     const changed = socket.dump(writer.bytes, writer.length, (message) =>
       each(attributesOf(message)),
@@ -45,14 +45,14 @@ export function dumpObjects(
  * answer. Returns false if the object does not exist.
  * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED
  */
-export function askObject(
+export function requestObject(
   socket: Netlink,
   type: number,
   attributes: readonly Attribute[],
   each: (reader: AttributeReader) => void,
 ): boolean {
   const question = { family: nft.NFPROTO_INET, type, attributes };
-  return askFor(socket, writer, question, `read table inet ${TABLE}`, each);
+  return request(socket, writer, question, `read table inet ${TABLE}`, each);
 }
 
 /** Our table in the kernel. */
@@ -70,7 +70,7 @@ export function readTable(socket: Netlink): ReadTable | undefined {
   let handle = 0n;
   let comment = "";
   let dormant = false;
-  const exists = askObject(
+  const exists = requestObject(
     socket,
     nft.NFT_MSG_GETTABLE,
     [[nft.NFTA_TABLE_NAME, TABLE]],

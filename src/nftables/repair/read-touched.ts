@@ -5,7 +5,7 @@
 import type { Core } from "../../core/core.ts";
 import { hasRanges, keySize, type TableId, tableLabel } from "../../model/tables.ts";
 import type { Netlink } from "../../netlink/socket.ts";
-import { ByteBuffer, keyText } from "../read/byte-buffer.ts";
+import { ByteBuffer, keyString } from "../read/byte-buffer.ts";
 import { hasCatchall, MANY_ELEMENTS } from "../read/read-elements.ts";
 import { readSets } from "../read/read-objects.ts";
 import {
@@ -15,7 +15,7 @@ import {
   type TableElements,
 } from "../read/read-table.ts";
 import { ADD_ORDER } from "../wire/sort-operations.ts";
-import type { Touched } from "./touched.ts";
+import type { TouchedObjects } from "./touched.ts";
 
 /**
  * Up to this many keys of a table are read by key. A key that does not exist costs a separate
@@ -48,7 +48,7 @@ export interface TableState {
 export async function readTouched(
   socket: Netlink,
   core: Core,
-  touched: Touched,
+  touched: TouchedObjects,
   pause: () => Promise<void>,
 ): Promise<TableState[]> {
   const reader = new TouchedReader(socket, core, pause);
@@ -149,7 +149,7 @@ function distinct(id: TableId, keys: Uint8Array): Uint8Array {
   const seen = new Set<string>();
   const unique = new ByteBuffer(keys.length);
   for (let at = 0; at < keys.length; at += size) {
-    const text = keyText(keys.subarray(at, at + size));
+    const text = keyString(keys.subarray(at, at + size));
     if (seen.has(text)) continue;
     seen.add(text);
     unique.append(keys, at, size);

@@ -9,7 +9,7 @@ import { type OperationList, readOperations } from "../../model/operation-list.t
 import type { OwnerId } from "../../model/owner.ts";
 import { hasRanges, keySize, type TableId, valueSize } from "../../model/tables.ts";
 import type { Netlink } from "../../netlink/socket.ts";
-import { ByteBuffer, bufferFor, keyText } from "../read/byte-buffer.ts";
+import { ByteBuffer, keyString, tableBuffer } from "../read/byte-buffer.ts";
 import { readTableElements, readTableElementsOf, type TableElements } from "../read/read-table.ts";
 
 /** The owners of these operations, without duplicates. */
@@ -45,7 +45,7 @@ export function operationsOf(
 export function releaseOwner(socket: Netlink, core: Core, owner: OwnerId): void {
   const keys = new Map<TableId, ByteBuffer>();
   for (const { table, key } of core.diff(0, [owner])) {
-    bufferFor(keys, table).append(key, 0, key.length);
+    tableBuffer(keys, table).append(key, 0, key.length);
   }
   const present = [...keys].map(
     ([id, list]) => [id, readPresent(socket, id, list.view())] as const,
@@ -60,12 +60,13 @@ function readPresent(socket: Netlink, id: TableId, keys: Uint8Array): TableEleme
   if (!hasRanges(id)) return readTableElementsOf(socket, id, keys);
   const size = keySize(id);
   const wanted = new Set<string>();
-  for (let at = 0; at < keys.length; at += size) wanted.add(keyText(keys.subarray(at, at + size)));
+  for (let at = 0; at < keys.length; at += size)
+    wanted.add(keyString(keys.subarray(at, at + size)));
   const { keysAndValues } = readTableElements(socket, id);
   const found = new ByteBuffer();
   // Ranges have no values.
   for (let at = 0; at < keysAndValues.length; at += size) {
-    if (wanted.has(keyText(keysAndValues.subarray(at, at + size)))) {
+    if (wanted.has(keyString(keysAndValues.subarray(at, at + size)))) {
       found.append(keysAndValues, at, size);
     }
   }

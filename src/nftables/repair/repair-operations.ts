@@ -16,7 +16,7 @@ import type { Core } from "../../core/core.ts";
 import { type OperationList, readOperations } from "../../model/operation-list.ts";
 import { OWNER_ADOPTED, type OwnerId } from "../../model/owner.ts";
 import { keySize, type TableId, valueSize } from "../../model/tables.ts";
-import { ByteBuffer, bufferFor, keyText } from "../read/byte-buffer.ts";
+import { ByteBuffer, keyString, tableBuffer } from "../read/byte-buffer.ts";
 import type { TableElements } from "../read/read-table.ts";
 import { isCounted } from "../wire/sets.ts";
 import { ADD_ORDER } from "../wire/sort-operations.ts";
@@ -110,14 +110,14 @@ export class RepairOperations {
     };
     if (requestedKeys === undefined) {
       core.eachElement(id, (key, value, owner) => {
-        if (found.size === 0 || !found.has(keyText(key))) add(key, value, owner);
+        if (found.size === 0 || !found.has(keyString(key))) add(key, value, owner);
       });
       return missing;
     }
     const size = keySize(id);
     for (let at = 0; at < requestedKeys.length; at += size) {
       const key = requestedKeys.subarray(at, at + size);
-      if (found.has(keyText(key))) continue;
+      if (found.has(keyString(key))) continue;
       const value = core.committedValue(id, key);
       if (value !== undefined) add(key, value, core.ownerOf(id, key) ?? OWNER_ADOPTED);
     }
@@ -145,7 +145,7 @@ export function resetCounters(core: Core, { region }: OperationList): void {
     const id = region[at + OP_TABLE] as TableId;
     const size = keySize(id);
     if (region[at + OP_KIND] === OP_ADD && isCounted(id)) {
-      bufferFor(added, id).append(region, at + OP_HEADER, size);
+      tableBuffer(added, id).append(region, at + OP_HEADER, size);
     }
     at += OP_HEADER + size + valueSize(id);
   }
@@ -157,7 +157,7 @@ function keysOf(id: TableId, { keysAndValues, count }: TableElements): Set<strin
   const stride = size + valueSize(id);
   const keys = new Set<string>();
   for (let i = 0; i < count; i++) {
-    keys.add(keyText(keysAndValues.subarray(i * stride, i * stride + size)));
+    keys.add(keyString(keysAndValues.subarray(i * stride, i * stride + size)));
   }
   return keys;
 }

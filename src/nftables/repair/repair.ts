@@ -2,7 +2,7 @@
  * Repairs drift that other processes caused: elements here, the table with its chains and rules in
  * table-keeper.ts.
  */
-import type { Receipt } from "../../backend/backend.ts";
+import type { ApplyResult } from "../../backend/backend.ts";
 import type { Drift } from "../../backend/drift.ts";
 import { type Clock, yieldToEventLoop } from "../../base/clock.ts";
 import type { SluiceError } from "../../base/errors.ts";
@@ -16,7 +16,7 @@ import { readTouched } from "./read-touched.ts";
 import { operationsOf, ownersOf, releaseOwner } from "./release-owner.ts";
 import { RepairOperations, resetCounters } from "./repair-operations.ts";
 import type { TableKeeper } from "./table-keeper.ts";
-import type { Touched } from "./touched.ts";
+import type { TouchedObjects } from "./touched.ts";
 
 export interface RepairOptions {
   readonly socket: Netlink;
@@ -31,13 +31,13 @@ export interface RepairOptions {
     operations: OperationList,
     ownerName: (owner: OwnerId) => string,
     begin?: () => void,
-  ) => Receipt;
+  ) => ApplyResult;
 }
 
 /** The findings and writes of a repair. */
 export interface TableRepairResult extends Pick<Drift, "driftedCounts" | "written"> {
   /** The failure, if the repair is incomplete. */
-  readonly failed?: Extract<Receipt, { readonly ok: false }>;
+  readonly failed?: Extract<ApplyResult, { readonly ok: false }>;
 }
 
 type WriteTotals = { -readonly [field in keyof Drift["written"]]: number };
@@ -62,7 +62,7 @@ export class TableRepair {
   }
 
   /** Reads the touched objects and repairs those that differ. */
-  async run(core: Core, touched: Touched): Promise<TableRepairResult> {
+  async run(core: Core, touched: TouchedObjects): Promise<TableRepairResult> {
     const { socket, clock, keeper, affinityTouched, maxOperations } = this.#options;
     keeper.applyPendingOptions();
     for (const map of touched.affinityMaps) affinityTouched(map);
@@ -79,7 +79,7 @@ export class TableRepair {
       };
     }
     keeper.wake(table);
-    if (state === "refill") keeper.refill();
+    if (state === "refill") keeper.rewriteRules();
     const states = await readTouched(socket, core, touched, () => yieldToEventLoop(clock));
     const catchalls = states.filter(({ present }) => present.catchall).map(({ id }) => id);
     keeper.deleteCatchalls(catchalls);
@@ -152,7 +152,7 @@ export class TableRepair {
   #withoutCulprit(
     core: Core,
     list: OperationList,
-    receipt: Extract<Receipt, { readonly ok: false }>,
+    receipt: Extract<ApplyResult, { readonly ok: false }>,
   ): readonly OperationList[] | undefined {
     const { transient, drifted, error } = receipt;
     if (transient || drifted === true || error.code !== "NETLINK_REFUSED") return undefined;
@@ -184,7 +184,7 @@ function addTo(
   written: WriteTotals,
   core: Core,
   list: OperationList,
-  receipt: Extract<Receipt, { readonly ok: true }>,
+  receipt: Extract<ApplyResult, { readonly ok: true }>,
 ): WriteTotals {
   written.operations += list.count;
   written.added += countAdded(list.region);

@@ -8,13 +8,13 @@ import type { Netlink } from "../../netlink/socket.ts";
 import { compareTable, sameActions, type TableCondition } from "../read/compare-table.ts";
 import { type ReadTable, readSets, readTable } from "../read/read-objects.ts";
 import {
-  isOurs,
+  isSluiceTable,
   tableComment,
+  writeActivateTable,
+  writeAllRules,
   writeDeleteCatchalls,
   writeDeleteTable,
-  writeRefill,
   writeSkeleton,
-  writeWake,
 } from "../ruleset/install.ts";
 import { KnownActions } from "../ruleset/known-actions.ts";
 import { Batch } from "../wire/message-batch.ts";
@@ -84,7 +84,7 @@ export class TableKeeper {
    */
   findTable(): ReadTable | undefined {
     const found = readTable(this.#socket);
-    if (found === undefined || isOurs(found.comment)) return found;
+    if (found === undefined || isSluiceTable(found.comment)) return found;
     throw new SluiceError(
       "TABLE_FOREIGN",
       `adopt table inet ${TABLE}: another program owns it: its comment is "${found.comment}" (delete the table if nothing needs it)`,
@@ -156,9 +156,9 @@ export class TableKeeper {
   }
 
   /** Rewrites all chains and keeps the elements. */
-  refill(): void {
+  rewriteRules(): void {
     this.batch.begin();
-    writeRefill(this.batch, this.#options, this.actions);
+    writeAllRules(this.batch, this.#options, this.actions);
     this.send(`rewrite the chains of table inet ${TABLE}`);
     this.actions.commit();
     this.#reconfigured = false;
@@ -168,7 +168,7 @@ export class TableKeeper {
   wake({ dormant }: ReadTable): void {
     if (!dormant) return;
     this.batch.begin();
-    writeWake(this.batch);
+    writeActivateTable(this.batch);
     this.send(`activate table inet ${TABLE}`);
   }
 

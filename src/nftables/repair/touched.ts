@@ -5,16 +5,16 @@
 
 import type { ForeignChange } from "../../backend/drift.ts";
 import { hasRanges, keySize, type TableId } from "../../model/tables.ts";
-import { type ByteBuffer, bufferFor } from "../read/byte-buffer.ts";
+import { type ByteBuffer, tableBuffer } from "../read/byte-buffer.ts";
 
 /**
  * A transaction that touches more keys of one table than this is recorded as touching the table.
  */
 const NAMED_KEYS_MAX = 64;
 /** Beyond this number of keys the whole table is read instead. */
-export const KEYS_MAX = 1 << 16;
+export const TOUCHED_KEYS_MAX = 1 << 16;
 
-export class Touched {
+export class TouchedObjects {
   /** Events were lost or not received, so anything may differ. */
   everything = false;
   /**
@@ -47,27 +47,27 @@ export class Touched {
       this.#addWholeTable(id);
       return;
     }
-    const keys = bufferFor(this.keys, id);
-    if (keys.length < KEYS_MAX * length) keys.append(bytes, start, length);
+    const keys = tableBuffer(this.keys, id);
+    if (keys.length < TOUCHED_KEYS_MAX * length) keys.append(bytes, start, length);
     else this.#addWholeTable(id);
   }
 
   /** Adds the objects that one change touched. `at`: time when it was noticed, in monotonic ms. */
-  addChange(other: Touched, change: ForeignChange, at: number): void {
+  addChange(other: TouchedObjects, change: ForeignChange, at: number): void {
     this.#changes++;
     this.#firstChange ??= { change, at };
     this.#join(other);
   }
 
   /** Adds what was touched later. */
-  addLater(later: Touched): void {
+  addLater(later: TouchedObjects): void {
     this.#changes += later.#changes;
     this.#firstChange ??= later.#firstChange;
     this.#join(later);
   }
 
   /** Takes over buffers of `other`, which must not be used afterwards. */
-  #join(other: Touched): void {
+  #join(other: TouchedObjects): void {
     this.everything ||= other.everything;
     this.tableDeleted ||= other.tableDeleted;
     this.chains ||= other.chains;
@@ -77,7 +77,7 @@ export class Touched {
       const own = this.keys.get(id);
       if (this.wholeTables.has(id)) continue;
       if (own === undefined) this.keys.set(id, keys);
-      else if (own.length + keys.length > KEYS_MAX * keySize(id)) this.#addWholeTable(id);
+      else if (own.length + keys.length > TOUCHED_KEYS_MAX * keySize(id)) this.#addWholeTable(id);
       else own.append(keys.view(), 0, keys.length);
     }
   }

@@ -13,11 +13,11 @@ import {
   NLMSG_TYPE,
 } from "../../netlink/constants.ts";
 import { type Subscription, subscribe } from "../../netlink/event-socket.ts";
-import { AttributeReader, align } from "../../netlink/message.ts";
+import { AttributeReader, alignTo4 } from "../../netlink/message.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { affinityMap, DISPATCHES, dispatchMap, TABLE } from "../wire/object-names.ts";
 import { SET_IDS } from "../wire/sets.ts";
-import { Touched } from "./touched.ts";
+import { TouchedObjects } from "./touched.ts";
 
 /** At most this many objects of one transaction are named. */
 const NAMED_MAX = 8;
@@ -47,7 +47,7 @@ const OUR_TABLE = new TextEncoder().encode(`${TABLE}\0`);
 const NO_MAP = { message: -1, bytes: new Uint8Array(0), id: undefined } as const;
 
 /** Receives each foreign transaction: its description, and what it touched. */
-export type TouchListener = (change: ForeignChange, touched: Touched) => void;
+export type TouchListener = (change: ForeignChange, touched: TouchedObjects) => void;
 
 /**
  * Calls `changed` after each foreign transaction that touched our table or may have. A socket
@@ -73,7 +73,7 @@ export function watchTable(own: number, clock: Clock, changed: TouchListener): S
  */
 export class TransactionReader {
   readonly #changed: TouchListener;
-  #touched = new Touched();
+  #touched = new TouchedObjects();
   /** Objects named in the log. */
   readonly #names = new Set<string>();
   #concernsUs = false;
@@ -103,13 +103,13 @@ export class TransactionReader {
         if ((type & 0xff) === nft.NFT_MSG_NEWGEN) this.#end(attributes);
         else if (family === nft.NFPROTO_INET) this.#message(type & 0xff, attributes, inner);
       }
-      at += align(length);
+      at += alignTo4(length);
     }
   }
 
   /** Events were lost: any process may have changed anything. */
   eventsLost(): void {
-    this.#touched = new Touched();
+    this.#touched = new TouchedObjects();
     this.#touched.everything = true;
     this.#report("unknown: the kernel dropped events", "unknown");
   }
@@ -210,7 +210,7 @@ export class TransactionReader {
 
   #report(what: string, by: string): void {
     const touched = this.#touched;
-    this.#touched = new Touched();
+    this.#touched = new TouchedObjects();
     this.#names.clear();
     this.#map = NO_MAP;
     this.#concernsUs = false;

@@ -12,7 +12,7 @@ import { Batch } from "../wire/message-batch.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { TABLE } from "../wire/object-names.ts";
 import { allSets, writeSet } from "../wire/sets.ts";
-import { commentData } from "../wire/userdata.ts";
+import { commentUserdata } from "../wire/userdata.ts";
 import { type KnownActions, writeFlushActions } from "./known-actions.ts";
 import { actionChains, sampleActions } from "./pick-chains.ts";
 import { skeleton, unwantedChain } from "./skeleton.ts";
@@ -23,7 +23,7 @@ const OURS = "sluice: layout ";
 const LAYOUT = 1;
 
 /** Checks whether this or another version of Sluice created a table with this comment. */
-export function isOurs(tableComment: string): boolean {
+export function isSluiceTable(tableComment: string): boolean {
   return tableComment.startsWith(OURS);
 }
 
@@ -93,7 +93,7 @@ export function writeTable(batch: Batch, text: string, table = TABLE, flags = 0)
   const message = batch.open(nft.NFT_MSG_NEWTABLE, NLM_F_CREATE);
   const attributes: Attribute[] = [
     [nft.NFTA_TABLE_NAME, table],
-    [nft.NFTA_TABLE_USERDATA, commentData(text)],
+    [nft.NFTA_TABLE_USERDATA, commentUserdata(text)],
   ];
   if (flags !== 0) attributes.push([nft.NFTA_TABLE_FLAGS, flags]);
   writeAttributes(batch.writer, attributes);
@@ -110,7 +110,7 @@ export function writeDeleteTable(batch: Batch, table = TABLE): void {
  * Makes the base chains of a dormant table see packets again. The transaction must contain nothing
  * else.
  */
-export function writeWake(batch: Batch): void {
+export function writeActivateTable(batch: Batch): void {
   const message = batch.open(nft.NFT_MSG_NEWTABLE, 0);
   writeAttributes(batch.writer, [
     [nft.NFTA_TABLE_NAME, TABLE],
@@ -134,7 +134,7 @@ export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: K
  * all other maps stay. Packets never see the chains empty, because a transaction takes effect at
  * once.
  */
-export function writeRefill(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
+export function writeAllRules(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
   const chains = [...commentedSkeleton(options), ...actions.chains()];
   const unwanted = unwantedChain(options);
   if (unwanted !== undefined) writeDeleteChain(batch, unwanted);

@@ -6,7 +6,12 @@ import { type ActionCode, decodeAction, encodeAction } from "../../model/actions
 import type { Family } from "../../net/address.ts";
 import { NLM_F_CREATE } from "../../netlink/constants.ts";
 import { type Chain, writeChain, writeFlush, writeRules } from "../wire/chains.ts";
-import { type Attribute, hostOrder, verdictData, writeAttributes } from "../wire/expressions.ts";
+import {
+  type Attribute,
+  hostOrderBytes,
+  verdictData,
+  writeAttributes,
+} from "../wire/expressions.ts";
 import type { Batch } from "../wire/message-batch.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { chainName, DISPATCHES, type Dispatch, dispatchMap, TABLE } from "../wire/object-names.ts";
@@ -20,7 +25,7 @@ const REJECT_ACTION = encodeAction({ verb: "reject" });
 /**
  * Actions that need no chain in addition to the skeleton, and the maps that always contain them.
  */
-export const FIXED: readonly (readonly [Dispatch, ActionCode])[] = [
+export const FIXED_ACTIONS: readonly (readonly [Dispatch, ActionCode])[] = [
   ["choices", ACCEPT_ACTION],
   ["choices", DROP_ACTION],
   ["choices", REJECT_ACTION],
@@ -56,7 +61,7 @@ export function dispatchOf(code: ActionCode): Dispatch {
 function writeAction(batch: Batch, kind: Dispatch, code: ActionCode, family: Family): void {
   const chain = targetChain(code, family);
   const element: Attribute[] = [
-    [nft.NFTA_SET_ELEM_KEY, [[nft.NFTA_DATA_VALUE, hostOrder(code)]]],
+    [nft.NFTA_SET_ELEM_KEY, [[nft.NFTA_DATA_VALUE, hostOrderBytes(code)]]],
     [
       nft.NFTA_SET_ELEM_DATA,
       chain === undefined ? verdictData("drop") : verdictData("goto", chain),
@@ -164,7 +169,7 @@ export class KnownActions {
   /** Writes all known actions into empty maps. */
   writeAll(batch: Batch): void {
     for (const family of [4, 6] as const) {
-      for (const [kind, code] of FIXED) writeAction(batch, kind, code, family);
+      for (const [kind, code] of FIXED_ACTIONS) writeAction(batch, kind, code, family);
       for (const code of this.withChains(family))
         writeAction(batch, dispatchOf(code), code, family);
     }

@@ -14,17 +14,24 @@ import {
 import { tableId, tableLabel } from "../../model/tables.ts";
 import type { Family } from "../../net/address.ts";
 import { type Chain, rule } from "../wire/chains.ts";
-import { dnat, lookupValue, random, transport, update, verdict } from "../wire/expressions.ts";
+import {
+  dnat,
+  loadTransportHeader,
+  lookupValue,
+  randomNumber,
+  updateMap,
+  verdict,
+} from "../wire/expressions.ts";
 import {
   addressWords,
-  matchDestination,
+  loadDestination,
+  loadPortKey,
+  loadSource,
   matchFamily,
   matchFrontendKey,
   matchLocal,
   matchOriginalDestination,
   matchOriginalPortKey,
-  matchPortKey,
-  matchSource,
   resetPriority,
   setMark,
 } from "../wire/match.ts";
@@ -71,7 +78,7 @@ function pickChain(action: PickAction, family: Family): Chain {
   const nodePort = isNodePortAction(action);
   const ip = protocolText(family);
   const map = tableLabel(tableId(action.slotTable, family));
-  const key = nodePort ? matchPortKey(0) : matchFrontendKey(family, 0);
+  const key = nodePort ? loadPortKey(0) : matchFrontendKey(family, 0);
   const keyText = `${nodePort ? "" : `${ip} daddr . `}meta l4proto . th dport`;
   return {
     name: nameOfAction(action, family),
@@ -79,7 +86,7 @@ function pickChain(action: PickAction, family: Family): Chain {
       rule(
         `meta priority set none dnat ${ip} to ${keyText} . numgen random mod ${action.count} map @${map}`,
         [...resetPriority(), ...(nodePort ? [] : matchFamily(family))],
-        [...key, random(action.count, nodePort ? 2 : addressWords(family) + 2)],
+        [...key, randomNumber(action.count, nodePort ? 2 : addressWords(family) + 2)],
         ...dnatBy(map, family),
       ),
       rule("drop", verdict("drop")),
@@ -93,14 +100,14 @@ function stickyChain(action: PickAction, pick: PickAction, family: Family): Chai
   const ip = protocolText(family);
   const map = affinityMap(nodePort, family);
   const words = addressWords(family);
-  const key = nodePort ? matchPortKey(words) : matchFrontendKey(family, words);
+  const key = nodePort ? loadPortKey(words) : matchFrontendKey(family, words);
   const keyText = `${ip} saddr . ${nodePort ? "" : `${ip} daddr . `}meta l4proto . th dport`;
   return {
     name: nameOfAction(action, family),
     rules: [
       rule(
         `meta priority set none dnat ${ip} to ${keyText} map @${map}`,
-        [...resetPriority(), ...matchFamily(family), matchSource(family, 0), ...key],
+        [...resetPriority(), ...matchFamily(family), loadSource(family, 0), ...key],
         ...dnatBy(map, family),
       ),
       rule(`goto ${nameOfAction(pick, family)}`, verdict("goto", nameOfAction(pick, family))),
@@ -150,13 +157,13 @@ function learnChain(action: Extract<Action, { readonly verb: "learn" }>, family:
       rule(
         `meta priority set none update @${map} { ${keyText} timeout ${duration(seconds)} : ${ip} daddr . th dport }`,
         [...resetPriority(), ...matchFamily(family)],
-        [matchSource(family, 0), ...(nodePort ? [] : [matchOriginalDestination(family, words)])],
+        [loadSource(family, 0), ...(nodePort ? [] : [matchOriginalDestination(family, words)])],
         [
           ...matchOriginalPortKey(portAt),
-          matchDestination(family, data),
-          transport(2, 2, data + words),
+          loadDestination(family, data),
+          loadTransportHeader(2, 2, data + words),
         ],
-        update(map, 0, data, seconds),
+        updateMap(map, 0, data, seconds),
       ),
     ],
   };

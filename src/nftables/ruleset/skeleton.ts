@@ -21,7 +21,9 @@ import {
   addressWords,
   clearMark,
   dispatch,
-  matchDestination,
+  loadDestination,
+  loadPortKey,
+  loadSource,
   matchFamily,
   matchFrontendKey,
   matchInvalid,
@@ -30,8 +32,6 @@ import {
   matchNonPods,
   matchOriginalDestination,
   matchOriginalPortKey,
-  matchPortKey,
-  matchSource,
   matchTranslated,
   setMark,
 } from "../wire/match.ts";
@@ -142,7 +142,7 @@ function services(family: Family, options: SkeletonOptions): Chain {
     rule(
       `${frontend} @guarded${family} ${frontend} . ${saddr} != @allowed${family} drop`,
       ...[matchFamily(family), key, lookup(`guarded${family}`, 0)],
-      ...[key, matchSource(family, addressWords(family) + 2), lookup(`allowed${family}`, 0, true)],
+      ...[key, loadSource(family, addressWords(family) + 2), lookup(`allowed${family}`, 0, true)],
       verdict("drop"),
     ),
   ];
@@ -152,7 +152,7 @@ function services(family: Family, options: SkeletonOptions): Chain {
     rules.push(
       rule(
         `${daddr} @cluster-ips${family} ${sources ? `${sources.text} ` : ""}${markText(options.masqueradeBit)}`,
-        ...[matchFamily(family), matchDestination(family, 0), lookup(`cluster-ips${family}`, 0)],
+        ...[matchFamily(family), loadDestination(family, 0), lookup(`cluster-ips${family}`, 0)],
         ...[sources?.expressions ?? [], setMark(options.masqueradeBit)],
       ),
     );
@@ -165,7 +165,7 @@ function services(family: Family, options: SkeletonOptions): Chain {
     ),
     rule(
       `${daddr} @node-addresses${family} jump node-ports${family}`,
-      ...[matchFamily(family), matchDestination(family, 0), lookup(`node-addresses${family}`, 0)],
+      ...[matchFamily(family), loadDestination(family, 0), lookup(`node-addresses${family}`, 0)],
       verdict("jump", `node-ports${family}`),
     ),
     rule(`goto ${unservedChain(family)}`, verdict("goto", unservedChain(family))),
@@ -194,7 +194,7 @@ function fromOutside(
 /** Handles connections to the node's addresses that serve node ports. */
 function nodePorts(family: Family, options: SkeletonOptions): Chain {
   const { port } = headerText(family);
-  const key = matchPortKey(0);
+  const key = loadPortKey(0);
   const dependency = matchNonPods(options.detector, family)?.readsAddress
     ? matchFamily(family)
     : [];
@@ -230,17 +230,17 @@ function unserved(family: Family): Chain {
       ),
       rule(
         `${daddr} @node-addresses${family} meta priority set ${port} map @nodeports-no-endpoints${family} meta priority vmap @refusals${family}`,
-        ...[matchFamily(family), matchDestination(family, 0), lookup(`node-addresses${family}`, 0)],
-        dispatch("refusals", family, matchPortKey(0), `nodeports-no-endpoints${family}`),
+        ...[matchFamily(family), loadDestination(family, 0), lookup(`node-addresses${family}`, 0)],
+        dispatch("refusals", family, loadPortKey(0), `nodeports-no-endpoints${family}`),
       ),
       rule(
         `${daddr} @cluster-ips${family} fib daddr type != local goto ${REJECT_CHAIN}`,
-        ...[matchFamily(family), matchDestination(family, 0), lookup(`cluster-ips${family}`, 0)],
+        ...[matchFamily(family), loadDestination(family, 0), lookup(`cluster-ips${family}`, 0)],
         ...[matchLocal("neq", "daddr"), verdict("goto", REJECT_CHAIN)],
       ),
       rule(
         `${daddr} @service-cidrs${family} fib daddr type != local drop`,
-        ...[matchFamily(family), matchDestination(family, 0), lookup(`service-cidrs${family}`, 0)],
+        ...[matchFamily(family), loadDestination(family, 0), lookup(`service-cidrs${family}`, 0)],
         ...[matchLocal("neq", "daddr"), verdict("drop")],
       ),
     ],
@@ -294,7 +294,7 @@ function postrouting(family: Family, { masqueradeBit }: SkeletonOptions): Chain 
       rule(
         `ct status dnat ${saddr} . ${daddr} @hairpin${family} masquerade fully-random`,
         [...matchTranslated(), ...matchFamily(family)],
-        [matchSource(family, 0), matchDestination(family, addressWords(family))],
+        [loadSource(family, 0), loadDestination(family, addressWords(family))],
         [lookup(`hairpin${family}`, 0), masqueradeExpression()],
       ),
     ],

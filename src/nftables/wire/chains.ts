@@ -9,7 +9,7 @@ import {
 import type { Batch } from "./message-batch.ts";
 import * as nft from "./nf-tables.ts";
 import { TABLE } from "./object-names.ts";
-import { commentData } from "./userdata.ts";
+import { commentUserdata } from "./userdata.ts";
 
 export interface NftRule {
   /** The rule in the format of `nft list`, without its comment. */
@@ -97,7 +97,7 @@ export function writeRules(batch: Batch, chain: Chain, table = TABLE): void {
       writeExpression(batch.writer, nft.NFTA_LIST_ELEM, expression);
     }
     batch.writer.close(list);
-    if (text !== undefined) batch.writer.raw(nft.NFTA_RULE_USERDATA, commentData(text));
+    if (text !== undefined) batch.writer.raw(nft.NFTA_RULE_USERDATA, commentUserdata(text));
     batch.close(message);
   }
 }

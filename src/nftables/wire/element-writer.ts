@@ -16,7 +16,7 @@ import {
 } from "../../model/tables.ts";
 import { ADDRESS_BYTES } from "../../net/address.ts";
 import { NLA_F_NESTED, NLA_HDRLEN, NLA_LENGTH, NLM_F_CREATE } from "../../netlink/constants.ts";
-import { align, type MessageWriter } from "../../netlink/message.ts";
+import { alignTo4, type MessageWriter } from "../../netlink/message.ts";
 import type { Refusal } from "../../netlink/netlink-errors.ts";
 import type { Batch } from "./message-batch.ts";
 import * as nft from "./nf-tables.ts";
@@ -81,7 +81,7 @@ export class ElementWriter {
   #region: Uint8Array = new Uint8Array(0);
   #source: Uint32Array = new Uint32Array(0);
   /** A userdata attribute, ready for copying; `#commentLength` is its length in words. */
-  readonly #comment = new Uint8Array(new ArrayBuffer(align(COMMENT_AT + COMMENT_MAX + 1)));
+  readonly #comment = new Uint8Array(new ArrayBuffer(alignTo4(COMMENT_AT + COMMENT_MAX + 1)));
   readonly #commentWords = new Uint32Array(this.#comment.buffer);
   #commentLength = 0;
   #owners = new Int32Array(1024);
@@ -127,7 +127,7 @@ export class ElementWriter {
     this.#comment[NLA_HDRLEN] = nft.NFTNL_UDATA_SET_ELEM_COMMENT;
     this.#comment[NLA_HDRLEN + 1] = written + 1;
     this.#commentWords[0] = header(nft.NFTA_SET_ELEM_USERDATA, end);
-    this.#commentLength = text === "" ? 0 : align(end) >> 2;
+    this.#commentLength = text === "" ? 0 : alignTo4(end) >> 2;
   }
 
   /** Writes the element with its key and value at `offset` in the region. */
@@ -174,7 +174,7 @@ export class ElementWriter {
     const fault = start + refusal.offset;
     let index = message.first;
     for (let element = message.list + NLA_HDRLEN; element < end; index++) {
-      const next = element + align(view.getUint16(element + NLA_LENGTH, true));
+      const next = element + alignTo4(view.getUint16(element + NLA_LENGTH, true));
       if (fault >= element && fault < next) {
         const { table } = message;
         const { keyBytes, rangeBytes, pair } = SHAPES[table] as Shape;

@@ -23,19 +23,19 @@ const register = (index: Register): number =>
 const value = (bytes: Uint8Array): readonly Attribute[] => [[nft.NFTA_DATA_VALUE, bytes]];
 
 /** Encodes a host-order u32 as registers hold it. */
-export function hostOrder(number: number): Uint8Array {
+export function hostOrderBytes(number: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, number, true);
   return bytes;
 }
 
 /** payload load LENGTHb @ network header + OFFSET => reg */
-export function network(offset: number, length: number, to: Register): Expression {
+export function loadNetworkHeader(offset: number, length: number, to: Register): Expression {
   return payload(nft.NFT_PAYLOAD_NETWORK_HEADER, offset, length, to);
 }
 
 /** payload load LENGTHb @ transport header + OFFSET => reg */
-export function transport(offset: number, length: number, to: Register): Expression {
+export function loadTransportHeader(offset: number, length: number, to: Register): Expression {
   return payload(nft.NFT_PAYLOAD_TRANSPORT_HEADER, offset, length, to);
 }
 
@@ -97,7 +97,7 @@ export function ctOriginal(key: number, to: Register): Expression {
 }
 
 /** fib saddr|daddr type => reg */
-export function fibType(of: "saddr" | "daddr", to: Register): Expression {
+export function fibAddressType(of: "saddr" | "daddr", to: Register): Expression {
   return {
     name: "fib",
     attributes: [
@@ -209,7 +209,7 @@ export function lookupVerdict(map: string, key: Register): Expression {
 }
 
 /** dynset update reg_key set MAP sreg_data timeout SECONDS */
-export function update(map: string, key: Register, data: Register, seconds: number): Expression {
+export function updateMap(map: string, key: Register, data: Register, seconds: number): Expression {
   return {
     name: "dynset",
     attributes: [
@@ -223,7 +223,7 @@ export function update(map: string, key: Register, data: Register, seconds: numb
 }
 
 /** numgen reg = random mod MODULUS, in host order */
-export function random(modulus: number, to: Register): Expression {
+export function randomNumber(modulus: number, to: Register): Expression {
   return {
     name: "numgen",
     attributes: [

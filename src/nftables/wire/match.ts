@@ -10,16 +10,16 @@ import {
   ct,
   ctOriginal,
   type Expression,
-  fibType,
-  hostOrder,
+  fibAddressType,
+  hostOrderBytes,
   immediate,
+  loadNetworkHeader,
+  loadTransportHeader,
   lookupValue,
   lookupVerdict,
   meta,
   metaSet,
-  network,
   type Register,
-  transport,
 } from "./expressions.ts";
 import * as nft from "./nf-tables.ts";
 import { type Dispatch, dispatchMap } from "./object-names.ts";
@@ -30,23 +30,23 @@ export function addressWords(family: Family): number {
 }
 
 /** ip saddr, ip6 saddr */
-export function matchSource(family: Family, to: Register): Expression {
-  return family === 4 ? network(12, 4, to) : network(8, 16, to);
+export function loadSource(family: Family, to: Register): Expression {
+  return family === 4 ? loadNetworkHeader(12, 4, to) : loadNetworkHeader(8, 16, to);
 }
 
 /** ip daddr, ip6 daddr */
-export function matchDestination(family: Family, to: Register): Expression {
-  return family === 4 ? network(16, 4, to) : network(24, 16, to);
+export function loadDestination(family: Family, to: Register): Expression {
+  return family === 4 ? loadNetworkHeader(16, 4, to) : loadNetworkHeader(24, 16, to);
 }
 
 /** meta l4proto . th dport */
-export function matchPortKey(to: Register): readonly Expression[] {
-  return [meta(nft.NFT_META_L4PROTO, to), transport(2, 2, to + 1)];
+export function loadPortKey(to: Register): readonly Expression[] {
+  return [meta(nft.NFT_META_L4PROTO, to), loadTransportHeader(2, 2, to + 1)];
 }
 
 /** ip daddr . meta l4proto . th dport: a frontend */
 export function matchFrontendKey(family: Family, to: Register): readonly Expression[] {
-  return [matchDestination(family, to), ...matchPortKey(to + addressWords(family))];
+  return [loadDestination(family, to), ...loadPortKey(to + addressWords(family))];
 }
 
 /** meta l4proto . ct original proto-dst: the requested port, readable after translation */
@@ -91,7 +91,7 @@ export function dispatch(
 
 /** meta priority set none: clears the field that `dispatch` borrowed. */
 export function resetPriority(): readonly Expression[] {
-  return [immediate(0, hostOrder(0)), metaSet(nft.NFT_META_PRIORITY, 0)];
+  return [immediate(0, hostOrderBytes(0)), metaSet(nft.NFT_META_PRIORITY, 0)];
 }
 
 /** meta nfproto ipv4|ipv6 */
@@ -104,8 +104,8 @@ export function matchFamily(family: Family): readonly Expression[] {
 export function matchTranslated(): readonly Expression[] {
   return [
     ct(nft.NFT_CT_STATUS, 0),
-    bitwise(0, hostOrder(nft.IPS_DST_NAT), hostOrder(0)),
-    compareRegister("neq", 0, hostOrder(0)),
+    bitwise(0, hostOrderBytes(nft.IPS_DST_NAT), hostOrderBytes(0)),
+    compareRegister("neq", 0, hostOrderBytes(0)),
   ];
 }
 
@@ -113,22 +113,22 @@ export function matchTranslated(): readonly Expression[] {
 export function matchInvalid(): readonly Expression[] {
   return [
     ct(nft.NFT_CT_STATE, 0),
-    bitwise(0, hostOrder(nft.NF_CT_STATE_INVALID_BIT), hostOrder(0)),
-    compareRegister("neq", 0, hostOrder(0)),
+    bitwise(0, hostOrderBytes(nft.NF_CT_STATE_INVALID_BIT), hostOrderBytes(0)),
+    compareRegister("neq", 0, hostOrderBytes(0)),
   ];
 }
 
 /** fib saddr|daddr type local, or != local */
 export function matchLocal(op: "eq" | "neq", of: "saddr" | "daddr"): readonly Expression[] {
-  return [fibType(of, 0), compareRegister(op, 0, hostOrder(nft.RTN_LOCAL))];
+  return [fibAddressType(of, 0), compareRegister(op, 0, hostOrderBytes(nft.RTN_LOCAL))];
 }
 
 /** meta mark & BIT != 0 */
 export function matchMark(bit: number): readonly Expression[] {
   return [
     meta(nft.NFT_META_MARK, 0),
-    bitwise(0, hostOrder(2 ** bit), hostOrder(0)),
-    compareRegister("neq", 0, hostOrder(0)),
+    bitwise(0, hostOrderBytes(2 ** bit), hostOrderBytes(0)),
+    compareRegister("neq", 0, hostOrderBytes(0)),
   ];
 }
 
@@ -136,7 +136,7 @@ export function matchMark(bit: number): readonly Expression[] {
 export function setMark(bit: number): readonly Expression[] {
   return [
     meta(nft.NFT_META_MARK, 0),
-    bitwise(0, hostOrder(~(2 ** bit) >>> 0), hostOrder(2 ** bit)),
+    bitwise(0, hostOrderBytes(~(2 ** bit) >>> 0), hostOrderBytes(2 ** bit)),
     metaSet(nft.NFT_META_MARK, 0),
   ];
 }
@@ -145,7 +145,7 @@ export function setMark(bit: number): readonly Expression[] {
 export function clearMark(bit: number): readonly Expression[] {
   return [
     meta(nft.NFT_META_MARK, 0),
-    bitwise(0, hostOrder(~(2 ** bit) >>> 0), hostOrder(0)),
+    bitwise(0, hostOrderBytes(~(2 ** bit) >>> 0), hostOrderBytes(0)),
     metaSet(nft.NFT_META_MARK, 0),
   ];
 }
@@ -188,14 +188,17 @@ function matchOutside(
   const length = cidr.bytes.length;
   if (cidr.prefix % 8 === 0 && cidr.prefix > 0) {
     const whole = cidr.prefix / 8;
-    return [network(offset, whole, 0), compareRegister("neq", 0, cidr.bytes.subarray(0, whole))];
+    return [
+      loadNetworkHeader(offset, whole, 0),
+      compareRegister("neq", 0, cidr.bytes.subarray(0, whole)),
+    ];
   }
   const mask = new Uint8Array(length);
   for (let bit = 0; bit < cidr.prefix; bit++) {
     mask[bit >> 3] = (mask[bit >> 3] as number) | (128 >> (bit & 7));
   }
   return [
-    network(offset, length, 0),
+    loadNetworkHeader(offset, length, 0),
     bitwise(0, mask, new Uint8Array(length)),
     compareRegister("neq", 0, cidr.bytes),
   ];

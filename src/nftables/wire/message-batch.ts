@@ -11,7 +11,7 @@ import {
   NLMSG_HDRLEN,
 } from "../../netlink/constants.ts";
 import { MessageWriter } from "../../netlink/message.ts";
-import type { Answer, Netlink } from "../../netlink/socket.ts";
+import type { Netlink, NetlinkReply } from "../../netlink/socket.ts";
 import { NFPROTO_INET } from "./nf-tables.ts";
 
 /** Writes nf_tables messages of one family. The same object serves all transactions in turn. */
@@ -62,7 +62,7 @@ export class Batch {
    * Sends the transaction as one datagram. Only the last message requests an ack: all work is done
    * when send returns, and the kernel reports refusals without a request.
    */
-  send(socket: Netlink): Answer {
+  send(socket: Netlink): NetlinkReply {
     const last = this.starts.at(-1);
     if (last === undefined) return { refusals: [], acks: 0 };
     const { view } = this.writer;

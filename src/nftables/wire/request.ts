@@ -7,13 +7,13 @@ import {
 } from "../../netlink/constants.ts";
 import { AttributeReader, MessageWriter } from "../../netlink/message.ts";
 import { refusalError } from "../../netlink/netlink-errors.ts";
-import type { Message, Netlink } from "../../netlink/socket.ts";
+import type { Netlink, NetlinkMessage } from "../../netlink/socket.ts";
 import { ENOENT } from "../../os/posix.ts";
 import { type Attribute, writeAttributes } from "./expressions.ts";
 import * as nft from "./nf-tables.ts";
 import { TABLE } from "./object-names.ts";
 
-export interface Question {
+export interface GetRequest {
   /** NFPROTO_* */
   readonly family: number;
   /** NFT_MSG_GET* */
@@ -22,7 +22,7 @@ export interface Question {
 }
 
 /** Resets `writer` and writes the question into it. */
-export function writeQuestion(writer: MessageWriter, question: Question, flags: number): void {
+export function writeRequest(writer: MessageWriter, question: GetRequest, flags: number): void {
   const { family, type, attributes } = question;
   writer.reset();
   const whole = (NFNL_SUBSYS_NFTABLES << 8) | type;
@@ -33,7 +33,7 @@ export function writeQuestion(writer: MessageWriter, question: Question, flags: 
 }
 
 /** The attributes of one message in an answer. */
-export function attributesOf({ bytes, start, end }: Message): AttributeReader {
+export function attributesOf({ bytes, start, end }: NetlinkMessage): AttributeReader {
   return new AttributeReader(bytes, start + NFGENMSG_LEN, end);
 }
 
@@ -42,14 +42,14 @@ export function attributesOf({ bytes, start, end }: Message): AttributeReader {
  * if the object does not exist. An error message begins with `what`.
  * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
  */
-export function askFor(
+export function request(
   socket: Pick<Netlink, "send">,
   writer: MessageWriter,
-  question: Question,
+  question: GetRequest,
   what: string,
   each: (reader: AttributeReader) => void,
 ): boolean {
-  writeQuestion(writer, question, 0);
+  writeRequest(writer, question, 0);
   const { refusals } = socket.send(writer.bytes, writer.length, (message) =>
     each(attributesOf(message)),
   );
@@ -68,7 +68,7 @@ const generationWriter = new MessageWriter(64);
 export function readGeneration(socket: Pick<Netlink, "send">): number {
   let generation = 0;
   const question = { family: nft.NFPROTO_INET, type: nft.NFT_MSG_GETGEN, attributes: [] };
-  askFor(socket, generationWriter, question, `read table inet ${TABLE}`, (reader) => {
+  request(socket, generationWriter, question, `read table inet ${TABLE}`, (reader) => {
     while (reader.next()) if (reader.type === nft.NFTA_GEN_ID) generation = reader.u32();
   });
   return generation;

@@ -25,7 +25,13 @@ import { type Attribute, writeAttributes, writeExpression } from "./expressions.
 import type { Batch } from "./message-batch.ts";
 import * as nft from "./nf-tables.ts";
 import { affinityMap, type Dispatch, dispatchMap, TABLE } from "./object-names.ts";
-import { BYTEORDER_BIG, BYTEORDER_HOST, plainSet, type Typeof, typeofSet } from "./userdata.ts";
+import {
+  BYTEORDER_BIG,
+  BYTEORDER_HOST,
+  type Typeof,
+  typeofUserdata,
+  typeUserdata,
+} from "./userdata.ts";
 
 /** One set or map in the kernel. Lengths are in bytes. */
 export interface SetSpec {
@@ -110,7 +116,7 @@ export function tableSet(id: TableId, counters: boolean): SetSpec {
       return {
         ...key,
         flags: interval ? nft.NFT_SET_INTERVAL | (concatenated ? nft.NFT_SET_CONCAT : 0) : 0,
-        userdata: plainSet(concatenated ? 0 : BYTEORDER_BIG),
+        userdata: typeUserdata(concatenated ? 0 : BYTEORDER_BIG),
         ...(interval && concatenated ? { fields: parts.map((part) => part.length) } : {}),
       };
     case "action":
@@ -119,14 +125,14 @@ export function tableSet(id: TableId, counters: boolean): SetSpec {
         flags: nft.NFT_SET_MAP,
         dataType: nft.TYPE_CLASSID,
         dataLength: 4,
-        userdata: plainSet(0, BYTEORDER_HOST),
+        userdata: typeUserdata(0, BYTEORDER_HOST),
       };
     case "endpoint":
       return {
         ...key,
         ...endpointData(family),
         flags: nft.NFT_SET_MAP,
-        userdata: typeofSet(
+        userdata: typeofUserdata(
           [
             ...(parts.length === 4 ? [daddr(family)] : []),
             "meta l4proto",
@@ -158,7 +164,7 @@ function affinitySet(nodePort: boolean, family: Family): SetSpec {
     keyLength: concatenatedLength(parts),
     ...endpointData(family),
     size: nodePort ? NODEPORT_AFFINITY_SIZE : AFFINITY_SIZE,
-    userdata: typeofSet(
+    userdata: typeofUserdata(
       [saddr(family), ...(nodePort ? [] : [daddr(family)]), "meta l4proto", "th dport"],
       [daddr(family), "th dport"],
     ),
@@ -174,7 +180,7 @@ function dispatchSet(kind: Dispatch, family: Family): SetSpec {
     keyLength: 4,
     dataType: nft.NFT_DATA_VERDICT,
     dataLength: 16,
-    userdata: plainSet(BYTEORDER_HOST, 0),
+    userdata: typeUserdata(BYTEORDER_HOST, 0),
     counter: false,
   };
 }

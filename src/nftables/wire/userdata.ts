@@ -28,7 +28,7 @@ function encode(items: readonly Udata[]): number[] {
  * Encodes a comment on a table, rule or element; all have type 0. Cuts at 127 bytes, between
  * characters.
  */
-export function commentData(text: string): Uint8Array {
+export function commentUserdata(text: string): Uint8Array {
   let cut = text;
   while (encoder.encode(cut).length > COMMENT_MAX) cut = cut.slice(0, -1);
   return Uint8Array.from(encode([[nft.NFTNL_UDATA_TABLE_COMMENT, cut]]));
@@ -102,7 +102,7 @@ function concatenation(parts: readonly Typeof[]): readonly Udata[] {
 }
 
 /** Tells nft to print a set as declared by `typeof KEY` or `typeof KEY : DATA`. */
-export function typeofSet(key: readonly Typeof[], data: readonly Typeof[]): Uint8Array {
+export function typeofUserdata(key: readonly Typeof[], data: readonly Typeof[]): Uint8Array {
   return Uint8Array.from(
     encode([
       [nft.NFTNL_UDATA_SET_KEYBYTEORDER, 0],
@@ -118,7 +118,7 @@ export const BYTEORDER_HOST = 1;
 export const BYTEORDER_BIG = 2;
 
 /** Tells nft to print a set as declared by `type`. */
-export function plainSet(keyOrder: number, dataOrder?: number): Uint8Array {
+export function typeUserdata(keyOrder: number, dataOrder?: number): Uint8Array {
   const items: Udata[] = [[nft.NFTNL_UDATA_SET_KEYBYTEORDER, keyOrder]];
   if (dataOrder !== undefined) items.push([nft.NFTNL_UDATA_SET_DATABYTEORDER, dataOrder]);
   return Uint8Array.from(encode(items));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { makeNamespace } from "../../../harness/cluster/cabled-netns.ts";
+import { createNamespace } from "../../../harness/cluster/cabled-netns.ts";
 import { run } from "../../../harness/commands.ts";
 
 const root = process.getuid?.() === 0;
@@ -17,7 +17,7 @@ const VICTIM = `
 
 describe.skipIf(!root)("a test's network namespace", () => {
   test("is connected to ours", () => {
-    const namespace = makeNamespace();
+    const namespace = createNamespace();
     const neighbors = run("ip", "route", "get", namespace.address);
     expect(neighbors).toContain(`src ${namespace.outside}`);
     expect(run("ip", "netns", "list")).toContain(namespace.name);
@@ -39,7 +39,7 @@ describe.skipIf(!root)("a test's network namespace", () => {
     await owner.exited;
     while (inside() !== "") await Bun.sleep(1);
 
-    const next = makeNamespace();
+    const next = createNamespace();
     expect(run("ip", "netns", "list")).not.toContain(name);
     next.remove();
   });

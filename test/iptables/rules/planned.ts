@@ -9,15 +9,15 @@ import {
 } from "../../../asm/layout/desired.ts";
 import { SLOT_NUMBER_BYTES } from "../../../asm/layout/key.ts";
 import {
+  buildContext,
+  buildService,
   type ChoiceText,
-  cidr,
   claimsOf,
-  context,
   Memory,
   type NodeText,
+  parseRange,
   plainWriter,
   type ServiceText,
-  service,
 } from "../../../harness/plan/plan-text.ts";
 import type { Chains } from "../../../src/iptables/rules/chain-texts.ts";
 import type { RulesetOptions } from "../../../src/iptables/rules/fixed-chains.ts";
@@ -46,7 +46,7 @@ export const OPTIONS: RulesetOptions = {
   masqueradeBit: 14,
   masqueradeAll: false,
   dropInvalid: false,
-  detector: { kind: "cidr", ipv4: cidr("10.0.0.0/8"), ipv6: cidr("fd00:1::/32") },
+  detector: { kind: "cidr", ipv4: parseRange("10.0.0.0/8"), ipv6: parseRange("fd00:1::/32") },
   counters: false,
   localhostNodePorts: false,
   randomFully: true,
@@ -63,8 +63,8 @@ export type Elements = ReadonlyMap<string, Omit<Operation, "kind">>;
  */
 export function elementsOf(served: readonly Served[], node: NodeText = {}): Elements {
   const memory = new Memory();
-  const services = served.map((one) => service(one.service));
-  const plan = context(claimsOf(services), node);
+  const services = served.map((one) => buildService(one.service));
+  const plan = buildContext(claimsOf(services), node);
   const writer = plainWriter();
   planNode(plan, writer);
   services.forEach((one, i) => {
@@ -121,7 +121,7 @@ export const additions = (elements: Elements): Operation[] => operationsBetween(
 /** Names ports as upstream does. */
 export function describeOf(served: readonly Served[]): Describe {
   const services = new Map<number, Service>(
-    served.map((one) => service(one.service)).map((one) => [one.id, one]),
+    served.map((one) => buildService(one.service)).map((one) => [one.id, one]),
   );
   return (owner, protocol, port, nodePort) => {
     const of = services.get(owner);

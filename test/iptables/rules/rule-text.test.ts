@@ -3,11 +3,11 @@ import fc from "fast-check";
 import { assertProperty } from "../../../harness/property.ts";
 import {
   commentWords,
-  markWords,
-  normalize,
-  oneOf,
-  port,
-  recent,
+  markMatches,
+  normalizeRules,
+  portMatch,
+  randomMatch,
+  recentMatch,
   words,
 } from "../../../src/iptables/rules/rule-text.ts";
 
@@ -23,11 +23,11 @@ describe("a probability is printed as the kernel stores it, with eleven digits",
     [1000, "0.00100000016"],
     [1_000_000, "0.00000099977"],
   ])("one of %p: %s", (of, digits) => {
-    expect(oneOf(of)).toBe(`-m statistic --mode random --probability ${digits}`);
+    expect(randomMatch(of)).toBe(`-m statistic --mode random --probability ${digits}`);
   });
 
   test("one of one needs no probability", () => {
-    expect(oneOf(1)).toBeUndefined();
+    expect(randomMatch(1)).toBeUndefined();
   });
 });
 
@@ -64,16 +64,18 @@ describe("a comment", () => {
 });
 
 test("ports, marks and remembered clients are in the tools' syntax", () => {
-  expect(port("tcp", 80)).toBe("-m tcp --dport 80");
-  expect(port("sctp", 65280, 65535)).toBe("-m sctp --dport 65280:65535");
-  expect(markWords(31).clear).toBe("-j MARK --set-xmark 0x0/0x80000000");
-  expect(markWords(0).marked).toBe("-m mark --mark 0x1/0x1");
-  expect(recent(6, "--set", "KUBE-SEP-A")).toBe(
+  expect(portMatch("tcp", 80)).toBe("-m tcp --dport 80");
+  expect(portMatch("sctp", 65280, 65535)).toBe("-m sctp --dport 65280:65535");
+  expect(markMatches(31).clear).toBe("-j MARK --set-xmark 0x0/0x80000000");
+  expect(markMatches(0).marked).toBe("-m mark --mark 0x1/0x1");
+  expect(recentMatch(6, "--set", "KUBE-SEP-A")).toBe(
     "-m recent --set --name KUBE-SEP-A --mask ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff --rsource",
   );
 });
 
 test("rules that differ only in quotes and spaces are equal", () => {
   const rules = 'x -m comment --comment "web" -j A \n-m comment --comment "a b" -j B\t';
-  expect(normalize(rules)).toBe('x -m comment --comment web -j A\n-m comment --comment "a b" -j B');
+  expect(normalizeRules(rules)).toBe(
+    'x -m comment --comment web -j A\n-m comment --comment "a b" -j B',
+  );
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ip } from "../../../harness/plan/plan-text.ts";
+import { parseIp } from "../../../harness/plan/plan-text.ts";
 import { assertProperty } from "../../../harness/property.ts";
-import { CHAIN_RULES, type Level, RuleTree } from "../../../src/iptables/rules/rule-tree.ts";
+import { CHAIN_RULES, RuleTree, type TreeLevel } from "../../../src/iptables/rules/rule-tree.ts";
 import {
   hairpinLevels,
   NODE_PORT_LEVELS,
@@ -12,14 +12,14 @@ import { type FrontendKey, frontendKey, nodePortKey } from "../../../src/model/f
 import { PROTOCOLS } from "../../../src/net/protocol.ts";
 
 const at = (address: string, port = 80): FrontendKey =>
-  frontendKey(ip(address).bytes, PROTOCOLS.TCP, port);
+  frontendKey(parseIp(address).bytes, PROTOCOLS.TCP, port);
 
 /** A tree and the chains that it has returned. */
 class Planted {
   readonly tree: RuleTree;
   readonly chains = new Map<string, string>();
 
-  constructor(levels: readonly Level[]) {
+  constructor(levels: readonly TreeLevel[]) {
     this.tree = new RuleTree(levels);
   }
 
@@ -36,7 +36,10 @@ class Planted {
   }
 }
 
-function plant(levels: readonly Level[], rules: Iterable<readonly [FrontendKey, string]>): Planted {
+function plant(
+  levels: readonly TreeLevel[],
+  rules: Iterable<readonly [FrontendKey, string]>,
+): Planted {
   const planted = new Planted(levels);
   for (const [key, rule] of rules) planted.tree.set(key, rule);
   return planted.flush();

@@ -3,7 +3,7 @@
  * differences of iptables mode are excepted.
  */
 import { describe, expect, test } from "bun:test";
-import { cidr, planText, service } from "../../../harness/plan/plan-text.ts";
+import { buildService, parseRange, planText } from "../../../harness/plan/plan-text.ts";
 import { type Dataplane, trace } from "../../../harness/plan/tracer.ts";
 import { rulesetOf, type Served } from "./planned.ts";
 import { Walk } from "./walk.ts";
@@ -55,9 +55,9 @@ const CASES = SETTINGS.flatMap((setting) =>
 
 describe("a packet ends as in the plan, with equal odds for each endpoint", () => {
   test.each(CASES)("%s", (_, { pods, masqueradeAll }, served) => {
-    const detector = { kind: "cidr" as const, ...(pods && { ipv4: cidr(pods) }) };
+    const detector = { kind: "cidr" as const, ...(pods && { ipv4: parseRange(pods) }) };
     const ruleset = rulesetOf([served], NODE, { detector, masqueradeAll });
-    const planned = { service: service(served.service), endpoints: served.endpoints };
+    const planned = { service: buildService(served.service), endpoints: served.endpoints };
     // As in upstream, source ranges are evaluated only if there are endpoints.
     const guards = served.endpoints !== ENDPOINTS.nowhere;
     const plan = planText([planned], NODE).filter(

@@ -1,6 +1,6 @@
 /** Tests the chains of each kind of Service. */
 import { describe, expect, test } from "bun:test";
-import { cidr, type NodeText } from "../../../harness/plan/plan-text.ts";
+import { type NodeText, parseRange } from "../../../harness/plan/plan-text.ts";
 import type { RulesetOptions } from "../../../src/iptables/rules/fixed-chains.ts";
 import type { Family } from "../../../src/net/address.ts";
 import { rulesetOf, rulesOf, type Served, snapshot } from "./planned.ts";
@@ -82,7 +82,7 @@ const CASES: readonly Case[] = [
   {
     name: "a range of everything makes everybody a pod, in words that the tools keep",
     served: { service: { ...BALANCER, eTP: "Local" }, endpoints: BOTH },
-    options: { detector: { kind: "cidr", ipv4: cidr("0.0.0.0/0") }, comments: false },
+    options: { detector: { kind: "cidr", ipv4: parseRange("0.0.0.0/0") }, comments: false },
     nat: ["KUBE-SERVICES", "KUBE-EXT"],
     want: `
       -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-${SVC}

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { oneOf } from "../../../src/iptables/rules/rule-text.ts";
+import { randomMatch } from "../../../src/iptables/rules/rule-text.ts";
 import type { Ruleset } from "../../../src/iptables/rules/ruleset.ts";
 import { parseSaved } from "../../../src/iptables/syntax/iptables-save.ts";
 import type { Family } from "../../../src/net/address.ts";
@@ -93,7 +93,7 @@ describe.each(CASES)("iptables-%s, IPv%i", (variant, family) => {
 
 test("for any odds, the kernel prints probabilities as we do", () => {
   const counts = [...range(300).slice(2), 999, 1000, 1001, 4095, 65_537, 999_999, 1_000_000];
-  const rules = counts.map((of) => `-A KUBE-SVC-A ${oneOf(of)} -j RETURN`);
+  const rules = counts.map((of) => `-A KUBE-SVC-A ${randomMatch(of)} -j RETURN`);
   const input = ["*nat", ":KUBE-SVC-A - [0:0]", ...rules, "COMMIT", ""].join("\n");
   for (const variant of ["legacy", "nft"] as const) {
     const { nat } = inItsOwnNetwork(input, variant, 4);

@@ -1,8 +1,8 @@
 /** Follows a packet through the text of chains, as the kernel does, with the odds of each path. */
 
-import { cidr, ip } from "../../../harness/plan/plan-text.ts";
+import { parseIp, parseRange } from "../../../harness/plan/plan-text.ts";
 import type { Ruleset } from "../../../src/iptables/rules/ruleset.ts";
-import { contains } from "../../../src/net/cidr.ts";
+import { cidrContains } from "../../../src/net/cidr.ts";
 
 /** The first packet of a connection. */
 export interface Packet {
@@ -141,10 +141,10 @@ export class Walk {
           not = true;
           continue;
         case "-s":
-          must(contains(cidr(argument), ip(state.from)));
+          must(cidrContains(parseRange(argument), parseIp(state.from)));
           break;
         case "-d":
-          must(contains(cidr(argument), ip(state.to)));
+          must(cidrContains(parseRange(argument), parseIp(state.to)));
           break;
         case "-i":
           must(

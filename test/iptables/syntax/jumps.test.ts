@@ -1,14 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { jumpsOf } from "../../../src/iptables/rules/fixed-chains.ts";
 import { parseSaved } from "../../../src/iptables/syntax/iptables-save.ts";
-import { isJump, isJumpOfOurs } from "../../../src/iptables/syntax/jumps.ts";
+import { isJump, isOwnJump } from "../../../src/iptables/syntax/jumps.ts";
 import { OPTIONS } from "../iptables-world.ts";
 
 const ALL = { ...OPTIONS, randomFully: true, recent: true, sctp: true };
 
 describe.each([true, false])("with comments: %p", (comments) => {
   test.each(jumpsOf({ ...ALL, comments }, 4))("the jump $rule of $from is ours", (jump) => {
-    expect(isJumpOfOurs(jump.table, jump.from, jump.rule)).toBe(true);
+    expect(isOwnJump(jump.table, jump.from, jump.rule)).toBe(true);
     const saved = parseSaved(
       `*${jump.table}\n:${jump.from} ACCEPT [0:0]\n-A ${jump.from} ${jump.rule}\n`,
     );
@@ -26,5 +26,5 @@ test.each([
   ["filter", "INPUT", "-j KUBE-FIREWALL"],
   ["filter", "INPUT", '-m comment --comment "kubernetes firewall for dropping" -j KUBE-FIREWALL'],
 ] as const)("in table %s a foreign rule of %s: %s", (table, from, rule) => {
-  expect(isJumpOfOurs(table, from, rule)).toBe(false);
+  expect(isOwnJump(table, from, rule)).toBe(false);
 });

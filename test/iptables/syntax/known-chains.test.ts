@@ -1,5 +1,8 @@
 import { expect, test } from "bun:test";
-import { isKubeProxyChain, isOverwritten } from "../../../src/iptables/syntax/known-chains.ts";
+import {
+  isKubeProxyChain,
+  isOverwrittenByKubeProxy,
+} from "../../../src/iptables/syntax/known-chains.ts";
 
 test.each([
   ["nat", "KUBE-SERVICES", true],
@@ -28,5 +31,5 @@ test.each([
   ["nobody, since they are gone", {}, false],
   ["nobody we know of", { "KUBE-POSTROUTING": undefined }, false],
 ])("chains that were ours are written by %s", (_who, nat, expected) => {
-  expect(isOverwritten(new Map(Object.entries(nat)))).toBe(expected);
+  expect(isOverwrittenByKubeProxy(new Map(Object.entries(nat)))).toBe(expected);
 });

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { pipe, run } from "../../../harness/commands.ts";
-import { inFreshNetns } from "../../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../../harness/fresh-netns.ts";
 import { openChangeCounter } from "../../../src/iptables/tools/change-counter.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 /** Each changes something that the previous one left. */
 const CHANGES: readonly (readonly string[])[] = [

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
-  findPlain,
   findTool,
+  findUnqualifiedTool,
   readVersion,
   searchedFolders,
 } from "../../../src/iptables/tools/find-tools.ts";
@@ -34,7 +34,7 @@ describe("a tool", () => {
     const path = (name: string) => join(tools.folder, name);
     expect((await findTool(4, "legacy", tools.options))?.path).toBe(path("iptables-legacy"));
     expect((await findTool(4, "nft", tools.options))?.path).toBe(path("iptables-nft"));
-    expect(await findPlain(4, tools.options)).toEqual({
+    expect(await findUnqualifiedTool(4, tools.options)).toEqual({
       family: 4,
       variant: "legacy",
       path: path("iptables"),

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { inFreshNetns } from "../../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../../harness/fresh-netns.ts";
 import { readRefusal, toolMessage } from "../../../src/iptables/tools/restore-errors.ts";
 import { toolsOf } from "./fake-tools.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 /**
  * Text after `*nat` and a chain A, and the lines that each variant names. "COMMIT" means that the

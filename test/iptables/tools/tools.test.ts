@@ -3,12 +3,12 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../../harness/commands.ts";
-import { inFreshNetns } from "../../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../../harness/fresh-netns.ts";
 import { LegacyTables } from "../../../src/iptables/tools/legacy-tables.ts";
 import { toolCapabilities } from "../../../src/iptables/tools/tools.ts";
 import { FakeTools, toolsOf } from "./fake-tools.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 const TEXT = "*nat\n:A - [0:0]\n-A A -j ACCEPT\nCOMMIT\n*filter\n:B - [0:0]\nCOMMIT\n";
 

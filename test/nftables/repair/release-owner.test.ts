@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { run } from "../../../harness/commands.ts";
 import { element } from "../../../harness/core/made-operations.ts";
 import { withoutSlots } from "../../../harness/fakes/fake-backend.ts";
-import { inFreshNetns } from "../../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../../harness/fresh-netns.ts";
 import {
   type DriftedWorld,
   driftedWorld,
@@ -12,10 +12,10 @@ import {
   putServices,
 } from "../../../harness/sync/drifted-world.ts";
 import { slice } from "../../../harness/sync/sync-world.ts";
-import { align } from "../../../src/netlink/message.ts";
+import { alignTo4 } from "../../../src/netlink/message.ts";
 import { NFT_MSG_NEWSETELEM } from "../../../src/nftables/wire/nf-tables.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 let world: DriftedWorld;
 afterEach(() => {
@@ -30,7 +30,7 @@ describe("an element that the kernel refuses in a repair", () => {
     const send = socket.send.bind(socket);
     socket.send = (bytes, length, each) => {
       const view = new DataView(bytes.buffer, bytes.byteOffset);
-      for (let at = 0; at < length; at += align(view.getUint32(at, true))) {
+      for (let at = 0; at < length; at += alignTo4(view.getUint32(at, true))) {
         const message = Buffer.from(bytes.subarray(at, at + view.getUint32(at, true)));
         const found = message.indexOf(key);
         const adds = (view.getUint16(at + 4, true) & 0xff) === NFT_MSG_NEWSETELEM;

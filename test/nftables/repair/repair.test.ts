@@ -2,13 +2,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { pipe, run } from "../../../harness/commands.ts";
 import { rememberingCore } from "../../../harness/core/made-operations.ts";
-import { inFreshNetns } from "../../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../../harness/fresh-netns.ts";
 import {
   type DriftedWorld,
   driftedWorld,
   kernel,
-  OPTIONS,
   putServices,
+  SKELETON_OPTIONS,
 } from "../../../harness/sync/drifted-world.ts";
 import { service, slice } from "../../../harness/sync/sync-world.ts";
 import type { DriftObject } from "../../../src/backend/drift.ts";
@@ -22,7 +22,7 @@ import { createNftablesBackend } from "../../../src/nftables/nftables-backend.ts
 import { readTableElements } from "../../../src/nftables/read/read-table.ts";
 import { readGeneration } from "../../../src/nftables/wire/request.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 let world: DriftedWorld;
 let whole: readonly string[];
@@ -182,7 +182,7 @@ describe("is mended:", () => {
 
   test("a table that was deleted and created again like ours, without elements", async () => {
     await world.nft("delete table inet sluice");
-    const other = createNftablesBackend(OPTIONS);
+    const other = createNftablesBackend(SKELETON_OPTIONS);
     expect(other.start(rememberingCore().core)).toMatchObject({ outcome: "fresh" });
     other.close();
     expect((await world.repair())?.driftedCounts).toEqual({ table: 1 });
@@ -501,7 +501,7 @@ describe("other options for a table in use", () => {
     await world.nft("add chain inet sluice mine");
     await world.repair();
     const elements = counted();
-    expect(reconfigure({ ...OPTIONS, ...options })).toBe(true);
+    expect(reconfigure({ ...SKELETON_OPTIONS, ...options })).toBe(true);
     expect(await world.sync()).toBe(true);
     const monitored = world.reports.at(-1);
     expect(monitored).toMatchObject({ outcome: "nothing", operations: 0, repair: undefined });
@@ -519,13 +519,13 @@ describe("other options for a table in use", () => {
   });
 
   test("are refused if elements would have to change, without effect", async () => {
-    expect(reconfigure({ ...OPTIONS, counters: false })).toBe(false);
+    expect(reconfigure({ ...SKELETON_OPTIONS, counters: false })).toBe(false);
     await world.sync();
     expect(kernel()).toEqual(whole);
   });
 
   test("reach all chains in one transaction", async () => {
-    world.backend.reconfigure({ ...OPTIONS, masqueradeBit: 7 });
+    world.backend.reconfigure({ ...SKELETON_OPTIONS, masqueradeBit: 7 });
     const ports = [{ name: "http", protocol: "TCP", port: 80, nodePort: 30099 }];
     world.put("Service", service("new", "10.96.0.50", { type: "NodePort", ports }));
     const ips = ["10.1.0.1", "10.1.0.2", "10.1.0.3"];
@@ -543,7 +543,7 @@ describe("other options for a table in use", () => {
   });
 
   test("are the target of repairs from then on, and back", async () => {
-    reconfigure({ ...OPTIONS, masqueradeBit: 7, dropInvalid: true });
+    reconfigure({ ...SKELETON_OPTIONS, masqueradeBit: 7, dropInvalid: true });
     await world.sync();
     const changed = kernel();
     expect(changed).not.toEqual(whole);
@@ -552,7 +552,7 @@ describe("other options for a table in use", () => {
     );
     expect((await world.repair())?.driftedCounts).toEqual({ chain: 2 });
     expect(kernel()).toEqual(changed);
-    reconfigure(OPTIONS);
+    reconfigure(SKELETON_OPTIONS);
     await world.sync();
     expect(kernel()).toEqual(whole);
   });

@@ -8,16 +8,16 @@ import {
   rememberingCore,
   remove,
 } from "../../../harness/core/made-operations.ts";
-import { inFreshNetns } from "../../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../../harness/fresh-netns.ts";
 import type { ForeignChange } from "../../../src/backend/drift.ts";
 import {
   createNftablesBackend,
   type NftablesBackend,
 } from "../../../src/nftables/nftables-backend.ts";
-import type { Touched } from "../../../src/nftables/repair/touched.ts";
+import type { TouchedObjects } from "../../../src/nftables/repair/touched.ts";
 import { TransactionReader } from "../../../src/nftables/repair/watch-table.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 let backend: NftablesBackend;
 let received: ForeignChange[];
@@ -125,7 +125,7 @@ test("nothing is reported after the backend was closed", async () => {
 });
 
 test("a loss of events is reported as a change of anything", () => {
-  const heardOf: (readonly [ForeignChange, Touched])[] = [];
+  const heardOf: (readonly [ForeignChange, TouchedObjects])[] = [];
   new TransactionReader((...change) => heardOf.push(change)).eventsLost();
   expect(heardOf).toMatchObject([[{ by: "unknown" }, { everything: true }]]);
 });

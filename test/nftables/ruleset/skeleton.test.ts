@@ -7,7 +7,7 @@ import {
   operationList,
   rememberingCore,
 } from "../../../harness/core/made-operations.ts";
-import { inFreshNetns } from "../../../harness/fresh-netns.ts";
+import { useFreshNetns } from "../../../harness/fresh-netns.ts";
 import type { LocalDetector, SkeletonOptions } from "../../../src/backend/skeleton-options.ts";
 import { type Action, encodeAction } from "../../../src/model/actions.ts";
 import { type Cidr, type Family, parseCidr } from "../../../src/net/address.ts";
@@ -20,7 +20,7 @@ import { skeleton } from "../../../src/nftables/ruleset/skeleton.ts";
 import type { NftRule } from "../../../src/nftables/wire/chains.ts";
 import { expressionsOf, printed, withoutFamily, withoutRegisters } from "../expressions-of.ts";
 
-inFreshNetns();
+useFreshNetns();
 
 const cidr = (text: string) => parseCidr(text) as Cidr;
 const options = (detector: LocalDetector, more: Partial<SkeletonOptions> = {}) => ({
