@@ -13,7 +13,7 @@ export interface SkeletonOptions {
   /** Drop forwarded packets in conntrack state invalid. */
   readonly dropInvalid: boolean;
   readonly detector: LocalDetector;
-  /** Count new connections per element, if the backend can (`Backend.counters`). */
+  /** Count new connections per element, if the backend can. */
   readonly counters: boolean;
   /** Also serve node ports on IPv4 loopback addresses, if the backend can. */
   readonly localhostNodePorts?: boolean;

@@ -1,6 +1,6 @@
 /**
- * Checks that file names in documents and comments exist, because files move. Also checks that each
- * source file describes its contents.
+ * Checks that names in documents and comments exist, because files move and identifiers change.
+ * Also checks that each source file describes its contents.
  */
 import { expect, test } from "bun:test";
 import { basename } from "node:path";
@@ -37,6 +37,30 @@ test("every file that documents and comments name exists", () => {
   expect(mentions.length).toBeGreaterThan(100);
   const lost = mentions.filter(({ mention }) => !exists(mention));
   expect(lost.map(({ path, mention }) => `${path} names ${mention}`)).toEqual([]);
+});
+
+/** Code spans with a name that is not in our code. */
+const FOREIGN_NAMES = [
+  "FIELD", // stands for any field of a kubeconfig
+  "SPAN", // in the grammar of the drawings of records
+  "shouldEmit", // of Bun's path watcher
+  "sockaddr_in6", // of the C library
+];
+
+test("identifiers that comments name exist", () => {
+  const sources = files.filter((path) => path.endsWith(".ts"));
+  const code = sources.map((path) => textOf(path).replaceAll(COMMENT, "")).join("\n");
+  const identifiers = new Set([...code.matchAll(/[A-Za-z_$][\w$]*/g)].map(([word]) => word));
+  const spans = sources.flatMap((path) =>
+    [...proseOf(path).matchAll(/`#?([A-Za-z]\w*(?:\.#?[A-Za-z]\w*)?)(?:\(\))?`/g)].map(
+      ([, span = ""]) => ({ path, span }),
+    ),
+  );
+  expect(spans.length).toBeGreaterThan(500);
+  const lost = spans
+    .filter(({ span }) => !FOREIGN_NAMES.includes(span))
+    .filter(({ span }) => span.split(/\.#?/).some((word) => !identifiers.has(word)));
+  expect(lost.map(({ path, span }) => `${path} names ${span}`)).toEqual([]);
 });
 
 test("every source file begins with a comment that describes it", () => {

@@ -63,7 +63,7 @@ const generationWriter = new MessageWriter(64);
 
 /**
  * The number of transactions in this network namespace, by any process and on any table: a u32 that
- * wraps. Throws like `askFor`.
+ * wraps. Throws like `request`.
  */
 export function readGeneration(socket: Pick<Netlink, "send">): number {
   let generation = 0;
