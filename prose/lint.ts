@@ -1,10 +1,6 @@
 /**
  * Checks that our prose is plain English.
  *
- * usage: bun prose/lint.ts [PATH ...]
- *
- *   PATH   a file, or a folder with all that is below it; without one, the whole repository
- *
  * It reads Markdown documents, comments, names of tests, annotations of alerts, and texts of the
  * dashboard. In TypeScript outside test/, it also reads string literals of three words and more.
  *
@@ -16,28 +12,72 @@
  * program there. For anything else, add the sentence with a reason to prose/exemptions.ts. An
  * exemption that nothing needs is an error.
  */
-import { repositoryFiles, textOf } from "../harness/repository.ts";
+import { relative, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { ROOT, repositoryFiles, textOf } from "../harness/repository.ts";
 import { checkProse } from "./check.ts";
 import { EXEMPTIONS, type Exemption } from "./exemptions.ts";
 
-const args = process.argv.slice(2).map((path) => path.replace(/^\.\/|\/$/g, ""));
-const isChosen = (path: string): boolean =>
-  args.length === 0 || args.some((chosen) => path === chosen || path.startsWith(`${chosen}/`));
+const USAGE = `usage: bun prose/lint.ts [PATH ...]
 
-const used = new Set<Exemption>();
-let findings = 0;
-for (const path of repositoryFiles().filter(isChosen)) {
-  const report = await checkProse(path, textOf(path));
-  for (const exemption of report?.used ?? []) used.add(exemption);
-  for (const { line, rule, message, sentence } of report?.findings ?? []) {
-    findings++;
-    console.log(`${path}:${line}: ${rule}: ${message}\n    ${sentence}`);
+  PATH     a file, or a folder with all that is below it; without one, the whole repository
+  --help   print this
+
+Exit status 1 if there are findings, and 2 for an argument that matches no file.`;
+
+type IsChosen = (path: string) => boolean;
+
+/**
+ * Returns a test for paths relative to the root.
+ * @throws if an argument matches none of the files
+ */
+function chosenBy(args: readonly string[], files: readonly string[]): IsChosen {
+  const tests = args.map((arg): IsChosen => {
+    const chosen = relative(ROOT, resolve(arg));
+    const matches: IsChosen = (path) =>
+      chosen === "" || path === chosen || path.startsWith(`${chosen}/`);
+    if (!files.some(matches)) throw new Error(`no file matches ${arg}`);
+    return matches;
+  });
+  return (path) => tests.length === 0 || tests.some((matches) => matches(path));
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    options: { help: { type: "boolean", short: "h", default: false } },
+    allowPositionals: true,
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
   }
+  const files = repositoryFiles();
+  const isChosen = chosenBy(positionals, files);
+  const used = new Set<Exemption>();
+  let count = 0;
+  let findings = 0;
+  for (const path of files.filter(isChosen)) {
+    const report = await checkProse(path, textOf(path));
+    if (report === undefined) continue;
+    count++;
+    for (const exemption of report.used) used.add(exemption);
+    for (const { line, rule, message, sentence } of report.findings) {
+      findings++;
+      console.log(`${path}:${line}: ${rule}: ${message}\n    ${sentence}`);
+    }
+  }
+  for (const exemption of EXEMPTIONS) {
+    if (!isChosen(exemption.path) || used.has(exemption)) continue;
+    findings++;
+    console.log(`${exemption.path}: exemption that nothing needs: ${exemption.text}`);
+  }
+  console.log(`prose: files: ${count}, findings: ${findings}`);
+  return findings === 0 ? 0 : 1;
 }
-for (const exemption of EXEMPTIONS) {
-  if (!isChosen(exemption.path) || used.has(exemption)) continue;
-  findings++;
-  console.log(`${exemption.path}: exemption that nothing needs: ${exemption.text}`);
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`prose: ${error instanceof Error ? error.message : error} (see --help)\n`);
+  process.exitCode = 2;
 }
-if (findings > 0) console.log(`${findings} findings`);
-process.exitCode = findings === 0 ? 0 : 1;
