@@ -21,6 +21,14 @@ export interface FuzzOptions {
   readonly path?: string;
 }
 
+/** How often a test checks a property, and which variant of it. */
+interface CheckOptions {
+  /** Number of random values in tests. */
+  readonly numRuns?: number;
+  /** The build or family that this call checks, if several calls check the property. */
+  readonly variant?: string;
+}
+
 /** A counterexample that was found once. */
 interface Counterexample {
   /** The arguments of the property, if JSON can hold them. */
@@ -49,25 +57,29 @@ export const PROPERTY_LIMIT_MS = TEST_LIMIT_MS + (FUZZ?.seconds ?? 0) * 1000;
 /**
  * Checks a property.
  * @param id unique in test/; several builds or families may check the property of one id
+ * @param options a plain number is the number of random values in tests
  * @throws if a value is a counterexample
  */
 export function assertProperty<Values extends unknown[]>(
   id: string,
   property: fc.IAsyncProperty<Values>,
-  numRuns?: number,
+  options?: number | CheckOptions,
 ): Promise<void>;
 export function assertProperty<Values extends unknown[]>(
   id: string,
   property: fc.IProperty<Values>,
-  numRuns?: number,
+  options?: number | CheckOptions,
 ): void;
 export function assertProperty<Values extends unknown[]>(
   id: string,
   property: fc.IAsyncProperty<Values> | fc.IProperty<Values>,
-  numRuns = DEFAULT_RUNS,
+  options: number | CheckOptions = {},
 ): Promise<void> | void {
+  const { numRuns = DEFAULT_RUNS, variant } =
+    typeof options === "number" ? { numRuns: options } : options;
+  const name = variant === undefined ? id : `${id} (${variant})`;
   const checks = FUZZ
-    ? fuzzOf<Values>(id, FUZZ)
+    ? fuzzOf<Values>(id, name, FUZZ)
     : [...corpusOf<Values>(id), testOf<Values>(numRuns)];
   // Synchronous properties stay synchronous.
   return checks.reduce<Promise<void> | void>((earlier, parameters) => {
@@ -89,6 +101,7 @@ function testOf<Values extends unknown[]>(numRuns: number): fc.Parameters<Values
 
 function fuzzOf<Values extends unknown[]>(
   id: string,
+  name: string,
   { ids, seconds, runs = Number.MAX_SAFE_INTEGER, seed, path }: FuzzOptions,
 ): fc.Parameters<Values>[] {
   if (!ids.includes(id)) return [];
@@ -99,23 +112,27 @@ function fuzzOf<Values extends unknown[]>(
       ...(path !== undefined && { path }),
       interruptAfterTimeLimit: seconds * 1000,
       includeErrorInReport: true,
-      reporter: (details) => report(id, details),
+      reporter: (details) => report(id, name, details),
     },
   ];
 }
 
 /** Prints and stores the result of a fuzz. fast-check leaves it to a reporter to throw. */
-function report<Values extends unknown[]>(id: string, details: fc.RunDetails<Values>): void {
+function report<Values extends unknown[]>(
+  id: string,
+  name: string,
+  details: fc.RunDetails<Values>,
+): void {
   const { failed, numRuns, seed, counterexample, counterexamplePath: path } = details;
-  console.log(`fuzz: ${id}: ${numRuns} values${failed ? ", counterexample" : ""}`);
+  console.log(`fuzz: ${name}: ${numRuns} values${failed ? ", counterexample" : ""}`);
   if (!failed) return;
   if (counterexample !== null && path !== null) {
     const values = isPlain(counterexample)
       ? { values: counterexample }
       : { shown: fc.stringify(counterexample) };
     const stored = store(id, { ...values, seed, path });
-    console.log(`fuzz: ${id}: seed ${seed}, path ${path}, stored in ${stored}`);
-    console.log(`fuzz: ${id}: replay: npm run fuzz -- ${id} --seed=${seed} --path=${path}`);
+    console.log(`fuzz: ${name}: seed ${seed}, path ${path}, stored in ${stored}`);
+    console.log(`fuzz: ${name}: replay: npm run fuzz -- ${id} --seed=${seed} --path=${path}`);
   }
   throw new Error(fc.defaultReportMessage(details));
 }

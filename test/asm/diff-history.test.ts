@@ -84,7 +84,7 @@ for (const build of BUILDS)
             expect(diffBatch(core, batch).count).toBe(0);
           }
         }),
-        build === "debug" ? 150 : 500,
+        { numRuns: build === "debug" ? 150 : 500, variant: build },
       );
     });
   });

@@ -239,7 +239,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
         core.flows.finish(false);
         expect(core.flows.hasChanges()).toBe(false);
       }),
-      numRuns,
+      { numRuns, variant: build_ },
     );
     console.log(`  ${stale} of ${entries} entries stale (${build_})`);
     if (!IS_FUZZ) expect(stale).toBeGreaterThan(entries / 50);
@@ -262,7 +262,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
         entries += expected.entries;
         cut += Number(expected.cut);
       }),
-      numRuns * 2,
+      { numRuns: numRuns * 2, variant: build_ },
     );
     console.log(`  ${entries} entries survived, ${cut} datagrams were cut (${build_})`);
     if (IS_FUZZ) return;

@@ -83,7 +83,7 @@ describe.each(BUILDS)("heap (%s)", (build) => {
           for (const { at, size: length } of blocks) exports.release(at, length);
           expect(exports.heapUsed()).toBe(start);
         }),
-        60,
+        { numRuns: 60, variant: build },
       );
     },
     PROPERTY_LIMIT_MS,
@@ -185,7 +185,7 @@ describe.each(BUILDS)("hash and names (%s)", (build) => {
           expect(exports.nameFind(...put("never held")) >>> 0).toBe(0xffff_ffff);
           expect(exports.nameFind(...put(""))).toBe(0);
         }),
-        60,
+        { numRuns: 60, variant: build },
       );
     },
     PROPERTY_LIMIT_MS,

@@ -114,7 +114,7 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
           expect(new Set(found.map((bytes) => bytes.toHex()))).toEqual(local);
           expect(found.length).toBe(local.size);
         }),
-        RUNS[build],
+        { numRuns: RUNS[build], variant: build },
       );
     },
     PROPERTY_LIMIT_MS,
@@ -148,7 +148,7 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
             expect(cut.rows()).toEqual(whole.rows());
           },
         ),
-        RUNS[build] / 2,
+        { numRuns: RUNS[build] / 2, variant: build },
       );
     },
     PROPERTY_LIMIT_MS,
@@ -188,7 +188,7 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
           expect(core.rows()).toEqual({ services: {}, slices: {} });
           expect(core.exports.nameCount()).toBe(NAMES_OF_AN_EMPTY_CORE);
         }),
-        RUNS[build] * 2,
+        { numRuns: RUNS[build] * 2, variant: build },
       );
     },
     PROPERTY_LIMIT_MS,
@@ -211,7 +211,7 @@ describe.each(BUILDS)("the core decodes as the model does (%s)", (build) => {
           expect(core.exports.nameCount()).toBe(NAMES_OF_AN_EMPTY_CORE);
           expect(core.localAddresses(4)).toEqual([]);
         }),
-        RUNS[build] / 2,
+        { numRuns: RUNS[build] / 2, variant: build },
       );
     },
     PROPERTY_LIMIT_MS,

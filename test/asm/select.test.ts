@@ -163,7 +163,7 @@ for (const build of BUILDS)
           const ids = services.map((each, index) => putService(core, `default/web-${index}`, each));
           expect(readChoices(core, ids)).toEqual(services.map(chooseServed));
         }),
-        build === "debug" ? 150 : 400,
+        { numRuns: build === "debug" ? 150 : 400, variant: build },
       );
     });
 
@@ -198,7 +198,7 @@ for (const build of BUILDS)
           const [first, second] = readChoices(core, ids);
           expect(second).toEqual(first as NonNullable<typeof first>);
         }),
-        build === "debug" ? 100 : 300,
+        { numRuns: build === "debug" ? 100 : 300, variant: build },
       );
     });
 

@@ -100,7 +100,7 @@ describe.each(BUILDS)("text (%s)", (build) => {
           expect(range(text)).toBe(parseRange(text) as string);
           expect(range(`${text}/${prefix}`)).toBe(parseRange(`${text}/${prefix}`) as string);
         }),
-        1000,
+        { numRuns: 1000, variant: build },
       );
     },
     PROPERTY_LIMIT_MS,

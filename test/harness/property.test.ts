@@ -58,6 +58,11 @@ describe("a fuzz", () => {
     expect(readdirSync(corpus)).toEqual([]);
   });
 
+  test("prints the variant of a property", () => {
+    const { stdout } = check({ ids: ["variant"], runs: 5 });
+    expect(stdout).toBe("fuzz: variant (debug): 5 values\n");
+  });
+
   test("ends after its time, and then says how many values there were", () => {
     const begun = performance.now();
     const { exitCode, stdout } = check({ ids: ["plain", "later"], seconds: 1 }, { FIXED: "1" });

@@ -3,46 +3,67 @@
  *
  * Each call of assertProperty (harness/property.ts) in a test file is a property. A counterexample
  * is stored in test/property/corpus/ and from then on part of the tests: commit it together with
- * the fix.
+ * the fix. test/fuzz.sh starts it and has the usage.
  */
 import { parseArgs } from "node:util";
 import type { FuzzOptions } from "../../harness/property.ts";
 import { ROOT, textOf } from "../../harness/repository.ts";
 
-const USAGE = `usage: npm run fuzz [-- [--seconds N] [--runs N] [--seed N [--path P]] [PATTERN]...]
-
-  --seconds N   time for each property; those that test several builds or families take it
-                several times (default 10)
-  --runs N      also stop a property after this many values
-  --seed N      the seed of all random values, as an earlier fuzz or test printed it
-  --path P      with --seed and a single property: only the value at this path
-  --list        print the properties
-  --help        print this
-  PATTERN       only properties whose id or file contains it
-
-Ends with the number of values and counterexamples; exit status 1 if there is a counterexample.`;
-
 const DEFAULT_SECONDS = 10;
-/** Builds, families and more that one call of assertProperty may stand for. */
-const VARIANTS_MAX = 4;
+/** Two builds of the core, or two families, check a property with variants. */
+const VARIANTS = 2;
 /** For everything else in a test file. */
 const FILE_LIMIT_MS = 300_000;
+const SECONDS_PER_MINUTE = 60;
 const SEED_MAX = 2 ** 31;
 
 export interface Property {
   readonly id: string;
   /** Relative to the root. */
   readonly file: string;
+  /** How many calls check it, each for the full time. */
+  readonly variants: number;
 }
 
 /** All properties in these files, in their order. */
 export function propertiesIn(files: readonly string[]): Property[] {
-  return files.flatMap((file) =>
-    [...textOf(file).matchAll(/\bassertProperty\(\s*"([^"]*)"/g)].map(([, id = ""]) => ({
-      id,
+  return files.flatMap((file) => {
+    const [, ...calls] = textOf(file).split(/\bassertProperty\(\s*(?=")/);
+    return calls.map((call) => ({
+      id: /^"([^"]*)"/.exec(call)?.[1] ?? "",
       file,
-    })),
+      variants: /\bvariant: /.test(call) ? VARIANTS : 1,
+    }));
+  });
+}
+
+/** Returns properties by patterns. A pattern that is an id selects only this property. */
+export function selectProperties(
+  properties: readonly Property[],
+  patterns: readonly string[],
+): Property[] {
+  if (patterns.length === 0) return [...properties];
+  const ids = new Set(properties.map(({ id }) => id));
+  return properties.filter(({ id, file }) =>
+    patterns.some((pattern) =>
+      ids.has(pattern) ? id === pattern : id.includes(pattern) || file.includes(pattern),
+    ),
   );
+}
+
+/** Returns the first line of a fuzz, with its expected time. */
+export function describeFuzz(
+  properties: readonly Property[],
+  { seconds, seed }: Pick<FuzzOptions, "seconds" | "seed">,
+): string {
+  const runs = sumOf(properties.map(({ variants }) => variants));
+  const minutes = (runs * seconds) / SECONDS_PER_MINUTE;
+  const time = minutes < 1 ? `${runs * seconds} s` : `${Math.ceil(minutes)} min`;
+  return `fuzz: properties: ${properties.length}, runs: ${runs} of ${seconds} s, about ${time}, seed ${seed}`;
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, each) => sum + each, 0);
 }
 
 /** The test files of the repository. */
@@ -57,7 +78,12 @@ interface Total {
   readonly failed: string[];
 }
 
-async function fuzzFile(file: string, options: FuzzOptions, total: Total): Promise<void> {
+async function fuzzFile(
+  file: string,
+  runs: number,
+  options: FuzzOptions,
+  total: Total,
+): Promise<void> {
   const timeoutMs = options.seconds * 1000 + FILE_LIMIT_MS;
   const child = Bun.spawn(
     [process.execPath, "test", "--only-failures", `--timeout=${timeoutMs}`, `./${file}`],
@@ -65,7 +91,7 @@ async function fuzzFile(file: string, options: FuzzOptions, total: Total): Promi
       cwd: ROOT,
       env: { ...process.env, SLUICE_FUZZ: JSON.stringify(options) },
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: options.ids.length * VARIANTS_MAX * options.seconds * 1000 + FILE_LIMIT_MS,
+      timeout: runs * options.seconds * 1000 + FILE_LIMIT_MS,
     },
   );
   const stderr = new Response(child.stderr).text();
@@ -103,15 +129,11 @@ function readOptions() {
       seed: { type: "string" },
       path: { type: "string" },
       list: { type: "boolean", default: false },
-      help: { type: "boolean", short: "h", default: false },
     },
     allowPositionals: true,
   });
-  const { seconds, runs, seed, path, list, help } = values;
-  const properties = propertiesIn(testFiles()).filter(
-    ({ id, file }) =>
-      patterns.length === 0 || patterns.some((each) => id.includes(each) || file.includes(each)),
-  );
+  const { seconds, runs, seed, path, list } = values;
+  const properties = selectProperties(propertiesIn(testFiles()), patterns);
   if (properties.length === 0) throw new Error(`no property contains ${patterns.join(" or ")}`);
   if (path !== undefined && (seed === undefined || properties.length > 1)) {
     const found = properties.map(({ id }) => id).join(", ");
@@ -126,28 +148,24 @@ function readOptions() {
         : wholeNumber("seed", seed, -SEED_MAX),
     ...(path !== undefined && { path }),
   };
-  return { properties, options, list, help };
+  return { properties, options, list };
 }
 
 async function main(): Promise<number> {
-  const { properties, options, list, help } = readOptions();
-  if (help) {
-    console.log(USAGE);
-    return 0;
-  }
+  const { properties, options, list } = readOptions();
   if (list) {
     for (const { id, file } of properties) console.log(`${id.padEnd(24)} ${file}`);
     return 0;
   }
-  const { seconds, seed } = options;
-  console.log(`fuzz: properties: ${properties.length}, ${seconds} s each, seed ${seed}`);
+  console.log(describeFuzz(properties, options));
   const total: Total = { values: 0, counterexamples: 0, failed: [] };
   for (const [file, mine] of Map.groupBy(properties, (property) => property.file)) {
-    await fuzzFile(file, { ...options, ids: mine.map(({ id }) => id) }, total);
+    const runs = sumOf(mine.map(({ variants }) => variants));
+    await fuzzFile(file, runs, { ...options, ids: mine.map(({ id }) => id) }, total);
   }
   for (const failure of total.failed) console.log(`fuzz: failed: ${failure}`);
   console.log(
-    `fuzz: ${total.values} values, ${total.counterexamples} counterexamples, seed ${seed}`,
+    `fuzz: ${total.values} values, ${total.counterexamples} counterexamples, seed ${options.seed}`,
   );
   return total.counterexamples + total.failed.length === 0 ? 0 : 1;
 }
@@ -156,7 +174,7 @@ if (import.meta.main) {
   try {
     process.exitCode = await main();
   } catch (error) {
-    process.stderr.write(`fuzz: ${error instanceof Error ? error.message : error}\n\n${USAGE}\n`);
+    process.stderr.write(`fuzz: ${error instanceof Error ? error.message : error} (see --help)\n`);
     process.exitCode = 2;
   }
 }

@@ -1,4 +1,4 @@
-/** Checks three properties that have a bug unless FIXED is set; prints nothing if all hold. */
+/** Checks four properties that have a bug unless FIXED is set; prints nothing if all hold. */
 import fc from "fast-check";
 import { assertProperty } from "../../../harness/property.ts";
 
@@ -23,4 +23,10 @@ await assertProperty(
   "later",
   fc.asyncProperty(fc.nat(), async (value) => holdsFor(value)),
   1,
+);
+
+assertProperty(
+  "variant",
+  fc.property(fc.nat(), () => true),
+  { numRuns: 1, variant: "debug" },
 );

@@ -191,7 +191,7 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
           }
           expect(snapshot(ruleset.chains)).toEqual(snapshot(fresh(staged, family).chains));
         }),
-        40,
+        { numRuns: 40, variant: `IPv${family}` },
       );
     },
     PROPERTY_LIMIT_MS,
@@ -222,7 +222,7 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
             }
           }
         }),
-        30,
+        { numRuns: 30, variant: `IPv${family}` },
       );
     },
     PROPERTY_LIMIT_MS,
@@ -254,7 +254,7 @@ describe.each([4, 6] as const)("IPv%i", (family) => {
             });
           }
         }),
-        15,
+        { numRuns: 15, variant: `IPv${family}` },
       );
     },
     PROPERTY_LIMIT_MS,
