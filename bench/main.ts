@@ -1,25 +1,7 @@
 /**
  * Measures dist/sluice, and optionally kube-proxy, with a real API server on a real kernel.
  *
- * usage: npm run bench -- [--sizes 100,1000,10000] [--large] [--endpoints 5] [--changes 200]
- *                         [--upstream] [--only-upstream]
- *        npm run bench -- --iptables [--sizes 1000,10000] [--changes 50]
- *                         [--upstream] [--only-upstream]
- *        npm run bench -- --against BINARY [--runs 10] [--sizes 10000] [--changes 50]
- *        npm run bench -- --micro [--sizes 10000]
- *        npm run bench -- --drift [--sizes 1000,10000]
- *        npm run bench -- --conntrack [--entries 10000,1000000]
- *
- *   --sizes           numbers of Services
- *   --large           also 50,000 Services
- *   --endpoints       endpoints of each Service
- *   --changes         number of single changes to measure at each size
- *   --against         another build of Sluice, measured in turn with dist/sluice; prints medians,
- *                     and the median of the ratios run by run
- *   --upstream        also kube-proxy, up to 10,000 Services; fewer changes from 1,000 Services on,
- *                     because each takes it at least a second
- *   --only-upstream   kube-proxy alone
- *   --entries         numbers of conntrack entries
+ * bench/run.sh starts it and has the usage.
  *
  * Prints a table for each size and writes bench/results/TIME.json. Compare only figures of one run,
  * because they depend on the machine.
@@ -67,24 +49,42 @@ const CHANGES = 200;
 const IPTABLES_CHANGES = 50;
 const COMPARED_CHANGES = 50;
 
-const { values: options } = parseArgs({
-  options: {
-    sizes: { type: "string", default: "100,1000,10000" },
-    large: { type: "boolean", default: false },
-    endpoints: { type: "string", default: "5" },
-    changes: { type: "string" },
-    upstream: { type: "boolean", default: false },
-    "only-upstream": { type: "boolean", default: false },
-    against: { type: "string" },
-    runs: { type: "string", default: "10" },
-    micro: { type: "boolean", default: false },
-    drift: { type: "boolean", default: false },
-    iptables: { type: "boolean", default: false },
-    conntrack: { type: "boolean", default: false },
-    entries: { type: "string", default: "10000,1000000" },
-  },
-});
+const OPTIONS = {
+  sizes: { type: "string", default: "100,1000,10000" },
+  large: { type: "boolean", default: false },
+  endpoints: { type: "string", default: "5" },
+  changes: { type: "string" },
+  upstream: { type: "boolean", default: false },
+  "only-upstream": { type: "boolean", default: false },
+  against: { type: "string" },
+  runs: { type: "string", default: "10" },
+  micro: { type: "boolean", default: false },
+  drift: { type: "boolean", default: false },
+  iptables: { type: "boolean", default: false },
+  conntrack: { type: "boolean", default: false },
+  entries: { type: "string", default: "10000,1000000" },
+} as const;
 
+function readOptions() {
+  const { values } = parseArgs({ options: OPTIONS });
+  for (const name of ["sizes", "endpoints", "changes", "runs", "entries"] as const) {
+    const text = values[name];
+    if (text === undefined || /^[1-9]\d*(,[1-9]\d*)*$/.test(text)) continue;
+    throw new Error(`--${name}: invalid value "${text}": must be a number above 0, or a list`);
+  }
+  return values;
+}
+
+function optionsOrExit(): ReturnType<typeof readOptions> {
+  try {
+    return readOptions();
+  } catch (error) {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : error} (see --help)\n`);
+    process.exit(2);
+  }
+}
+
+const options = optionsOrExit();
 const sizes = options.sizes.split(",").map(Number);
 if (options.large) sizes.push(50_000);
 const endpoints = Number(options.endpoints);

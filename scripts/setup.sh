@@ -2,11 +2,12 @@
 # Installs everything that this machine lacks to build, demonstrate or test Sluice: system packages
 # (apt-get, as root on Debian), npm packages (npm ci), and Bun. It prints each thing it installs.
 #
-# usage: scripts/setup.sh [build | demo | test]
+# usage: npm run setup [-- build | demo | test]
 #
 #   build   the npm packages and Bun
 #   demo    these, and the ip command
 #   test    these, and every program that the tests and the benchmark run (the default)
+#   --help  print this
 #
 # With SLUICE_SKIP_SETUP=1 it installs nothing. It lists what is missing, and exits with status 1
 # if anything is.
@@ -14,6 +15,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 purpose=${1:-test}
+case $purpose in
+  -h | --help)
+    sed -n '/^# usage/,/^set /{s/^# \{0,1\}//;/^set /d;p}' scripts/setup.sh
+    exit
+    ;;
+esac
 skip=${SLUICE_SKIP_SETUP:-}
 
 # command:package
@@ -26,7 +33,7 @@ case $purpose in
       systemd-analyze:systemd shellcheck:shellcheck"
     ;;
   *)
-    echo "setup: unknown purpose \"$purpose\": must be build, demo or test" >&2
+    echo "setup: unknown argument \"$purpose\": must be build, demo or test" >&2
     exit 2
     ;;
 esac

@@ -1,6 +1,7 @@
 /**
- * Runs the stages of stages.ts and prints one total. Run it as root: many tests make network
- * namespaces. A test that cannot run is skipped and prints the reason.
+ * Runs the stages of stages.ts and prints one total. test/run.sh starts it and has the usage. Run it
+ * as root: many tests make network namespaces. A test that cannot run is skipped and prints the
+ * reason.
  *
  * A stage that fails does not stop the others, except those that need it. After the last stage
  * come a table of all stages, the reasons of skipped tests and the names of failed tests. The last
@@ -9,7 +10,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Command, STAGES, type Stage, selectStages, TestStages } from "./stages.ts";
+import { type Command, type Stage, selectStages, TestStages } from "./stages.ts";
 import {
   addUp,
   countsOf,
@@ -19,20 +20,6 @@ import {
   summaryOf,
   type Tally,
 } from "./tally.ts";
-
-const USAGE = `usage: npm test [-- [--stage NAME]... [PATTERN]...]
-
-  --stage NAME   only this stage and the stages that it needs
-  --help         print this
-  PATTERN        only test files whose path contains it, after the checks and the build:
-                 \`npm test -- test/plan demo\` runs test/plan/*.test.ts and test/demo/demo.test.ts
-
-Stages, in their order:
-
-${STAGES.map(({ name, about, needs }) => `  ${name.padEnd(9)}${about}${needs.map((needed) => `; needs ${needed}`).join("")}`).join("\n")}
-
-With SLUICE_SKIP_SETUP=1, the stage setup installs nothing and fails if anything is missing.
-With CI=true, a missing control plane is a failure.`;
 
 /** Stops a test that hangs. Most take milliseconds, a control plane some seconds. */
 const TIMEOUT_MS = 120_000;
@@ -160,20 +147,17 @@ async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     options: {
       stage: { type: "string", multiple: true, default: [] },
-      help: { type: "boolean", short: "h", default: false },
     },
     allowPositionals: true,
   });
-  if (values.help) {
-    console.log(USAGE);
-    return 0;
-  }
   return (await run(selectStages(values.stage), positionals)) ? 0 : 1;
 }
 
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`npm test: ${error instanceof Error ? error.message : error}\n\n${USAGE}\n`);
+  process.stderr.write(
+    `npm test: ${error instanceof Error ? error.message : error} (see --help)\n`,
+  );
   process.exitCode = 2;
 }

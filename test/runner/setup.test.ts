@@ -81,14 +81,21 @@ describe("on a machine that has everything", () => {
     });
   });
 
-  test("an unknown purpose is refused", async () => {
+  test("an unknown argument is refused", async () => {
     const { stderr, status } = await setup("--npm-only");
-    expect(stderr).toBe('setup: unknown purpose "--npm-only": must be build, demo or test\n');
+    expect(stderr).toBe('setup: unknown argument "--npm-only": must be build, demo or test\n');
     expect(status).toBe(2);
   });
 });
 
 describe("on a machine that has nothing", () => {
+  test("--help prints the usage alone", async () => {
+    const { stdout, stderr, status } = await setup("--help");
+    expect(stdout).toStartWith("usage: npm run setup [-- build | demo | test]\n\n  build   ");
+    expect(stdout).toEndWith("exits with status 1\nif anything is.\n");
+    expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+  });
+
   test("it prints what it installs", async () => {
     write("node_modules/bun/install.js", 'console.log("fetched")');
     const { stdout, status } = await setup("build");
@@ -153,6 +160,14 @@ const noCheck = Bun.which("shellcheck") === null ? "shellcheck must be installed
 if (noCheck !== undefined) console.log(`skip: the style of shell scripts: ${noCheck}`);
 
 test.skipIf(noCheck !== undefined)("shellcheck finds nothing in the scripts", async () => {
-  const scripts = [".ci/run", "bench/run.sh", "demo/run.sh", "scripts/setup.sh", "test/run.sh"];
+  const scripts = [
+    ".ci/run",
+    "bench/run.sh",
+    "demo/run.sh",
+    "scripts/options.sh",
+    "scripts/setup.sh",
+    "test/fuzz.sh",
+    "test/run.sh",
+  ];
   expect(await runAsync(["shellcheck", ...scripts.map((path) => join(ROOT, path))])).toBe("");
 });

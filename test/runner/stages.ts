@@ -1,5 +1,6 @@
 /**
- * The stages of `npm test` and CI, in their order, and which test files belong to each.
+ * The stages of `npm test` and CI, in their order, and which test files belong to each. The comment
+ * of test/run.sh describes them.
  *
  * A test file's stage follows from what it imports, so a new file needs no entry here.
  */
@@ -14,8 +15,6 @@ export interface Command {
 
 export interface Stage {
   readonly name: string;
-  /** Printed by `npm test -- --help`. */
-  readonly about: string;
   /** Stages that must have passed before this one can run. */
   readonly needs: readonly string[];
   /** Without commands, the stage runs test files. */
@@ -32,13 +31,11 @@ const ALONE = ["--isolate"];
 export const STAGES: readonly Stage[] = [
   {
     name: "setup",
-    about: "system packages, npm packages and Bun; test/run.sh runs it",
     needs: [],
     commands: [],
   },
   {
     name: "check",
-    about: "types, format and lint, prose",
     needs: [],
     commands: [
       { name: "type check", command: ["node_modules/.bin/tsc", "-p", "tsconfig.json"] },
@@ -51,31 +48,26 @@ export const STAGES: readonly Stage[] = [
   },
   {
     name: "build",
-    about: "the Wasm core and dist/sluice, if they are older than their sources",
     needs: [],
     commands: [{ name: "build", command: [BUN, "build.ts", "--if-stale"] }],
   },
   {
     name: "unit",
-    about: "tests that touch nothing outside their process, in parallel",
     needs: [],
     flags: ["--parallel"],
   },
   {
     name: "kernel",
-    about: "tests of kernel interfaces, in network namespaces; as root",
     needs: [],
     flags: ALONE,
   },
   {
     name: "binary",
-    about: "tests of dist/sluice, with real packets; as root",
     needs: ["build"],
     flags: ALONE,
   },
   {
     name: "cluster",
-    about: "tests with a real etcd, kube-apiserver and kube-proxy; as root, with Go",
     needs: ["build"],
     flags: ALONE,
   },
