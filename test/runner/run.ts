@@ -10,6 +10,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { runCommand } from "./run-command.ts";
 import { type Command, type Stage, selectStages, TestStages } from "./stages.ts";
 import {
   addUp,
@@ -26,11 +27,9 @@ const TIMEOUT_MS = 120_000;
 
 const root = join(import.meta.dir, "../..");
 
-async function runCommand({ name, command }: Command): Promise<Tally> {
-  console.log(`${name}: ${command.map((word) => word.replace(`${root}/`, "")).join(" ")}`);
-  const child = Bun.spawn([...command], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
-  const passed = (await child.exited) === 0;
-  return { passed: passed ? 1 : 0, failed: passed ? [] : [name], skipped: 0, reasons: [] };
+async function tallyOf(command: Command): Promise<Tally> {
+  const passed = await runCommand(command);
+  return { passed: passed ? 1 : 0, failed: passed ? [] : [command.name], skipped: 0, reasons: [] };
 }
 
 /** One `bun test` over these files. Its output passes through. */
@@ -95,7 +94,7 @@ async function runStage(
   }
   const begun = performance.now();
   const tallies: Tally[] = [];
-  for (const command of commands ?? []) tallies.push(await runCommand(command));
+  for (const command of commands ?? []) tallies.push(await tallyOf(command));
   if (!commands) tallies.push(await runFiles(files, flags));
   return printed({ name, ms: performance.now() - begun, outcome: addUp(tallies) });
 }

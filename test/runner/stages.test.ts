@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ROOT, repositoryFiles } from "../../harness/repository.ts";
+import { ROOT, repositoryFiles, textOf } from "../../harness/repository.ts";
 import { EXCEPTIONS, STAGES, selectStages, TestStages } from "./stages.ts";
 
 const tests = repositoryFiles().filter((path) => /^test\/.*\.test\.ts$/.test(path));
@@ -31,6 +31,13 @@ describe("the stage of a test file", () => {
       expect(plain.stageOf(path)).not.toBe(stage);
     }
   });
+});
+
+test("npm run check runs the commands of the stage check", () => {
+  const { scripts } = JSON.parse(textOf("package.json"));
+  expect(scripts.check).toBe("bash scripts/setup.sh build && bun test/runner/check.ts");
+  const names = STAGES.find(({ name }) => name === "check")?.commands?.map(({ name }) => name);
+  expect(names).toEqual(["type check", "format and lint", "prose"]);
 });
 
 describe("the stages", () => {
