@@ -42,25 +42,24 @@ test("rules are for the tool of the family and variant", () => {
 });
 
 test.each([
-  { bit: 14, mark: 0x4000, said: undefined },
+  { name: "with kube-proxy's mark is accepted", bit: 14, mark: 0x4000, said: undefined },
   {
+    name: "with another mark is not accepted",
     bit: 15,
     mark: 0x4000,
     said: "KUBE-FORWARD accepts mark 0x4000 and Sluice masquerades with mark 0x8000",
   },
   {
+    name: "is not accepted by a chain without a mark",
     bit: 31,
     mark: undefined,
     said: "KUBE-FORWARD accepts no mark and Sluice masquerades with mark 0x80000000",
   },
-])(
-  "with masqueradeBit $bit and a rule for mark $mark the result is $said",
-  ({ bit, mark, said }) => {
-    const text = describeDropPolicy(dropPolicy({ mark }), bit);
-    if (said === undefined) expect(text).not.toContain("until then");
-    else
-      expect(text).toContain(
-        `until then only packets of established connections pass, because ${said}`,
-      );
-  },
-);
+])("a new connection $name", ({ bit, mark, said }) => {
+  const text = describeDropPolicy(dropPolicy({ mark }), bit);
+  if (said === undefined) expect(text).not.toContain("until then");
+  else
+    expect(text).toContain(
+      `until then only packets of established connections pass, because ${said}`,
+    );
+});
