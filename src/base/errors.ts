@@ -29,14 +29,14 @@ export type ErrorCode =
   | "LISTEN_FAILED"; // an HTTP address that cannot be bound
 
 /**
- * The class of all expected errors; subclasses only add data. A message starts in lower case and
+ * The class of all expected errors; subclasses only add data and a name. A message starts in lower case and
  * has no final period:
  * - A failed operation: `operation object: cause (hint)`, for example `list services: 403
  *   Forbidden: ...`. The underlying cause comes last.
  * - A field that is not usable: `field: invalid value "x": must be ...`.
  */
 export class SluiceError extends Error {
-  override readonly name = "SluiceError";
+  override readonly name: string = "SluiceError";
   readonly code: ErrorCode;
   /** The object concerned: a Service, a file with its line, a kernel object. */
   readonly subject: string | undefined;

@@ -50,6 +50,7 @@ export function isTransient(errno: number): boolean {
 
 /** The kernel refused a request. Create it with `systemError`. */
 export class SystemError extends SluiceError {
+  override readonly name = "SystemError";
   /** A positive number. */
   readonly errno: number;
 

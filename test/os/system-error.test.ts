@@ -7,7 +7,7 @@ test("an error names the operation and the cause", () => {
   const error = systemError("create table inet sluice", EEXIST, "NETLINK_REFUSED");
   expect(error.message).toBe("create table inet sluice: file exists (EEXIST)");
   expect(error).toBeInstanceOf(SluiceError);
-  expect([error.name, error.code]).toEqual(["SluiceError", "NETLINK_REFUSED"]);
+  expect([error.name, error.code]).toEqual(["SystemError", "NETLINK_REFUSED"]);
   expect(errnoOf(error)).toBe(EEXIST);
   expect(errnoOf(new Error("another"))).toBeUndefined();
   expect(errnoOf(new SluiceError("NETLINK_REFUSED", "another"))).toBeUndefined();
