@@ -33,7 +33,7 @@ const SIGNAL_LAG_MS = 200;
 async function main(keep: boolean): Promise<number> {
   const interrupted = interruption();
   print(`${bold("Sluice")}: a kube-proxy, shown on one machine without a cluster.`);
-  heading("A small world of network namespaces");
+  heading("Two nodes, pods and a client in network namespaces");
   const building = Stage.build();
   let early: Interruption | undefined;
   try {

@@ -30,7 +30,7 @@ export async function survivesExit(stage: Stage): Promise<void> {
   say(
     `It was down for ${duration(gone)}, and healthy ${duration(healthyAfter)} after its new start.`,
   );
-  say(`The scene took ${duration(now() - began)}.`);
+  say(`All of this took ${duration(now() - began)}.`);
   check(
     lost === 0,
     `of ${replies.length} connections, none was lost; the slowest took ${duration(slowest)}`,

@@ -128,7 +128,7 @@ test(
 
 const EXITS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 const MOMENTS = [
-  "A small world",
+  "Two nodes, pods and a client",
   "reads Services and EndpointSlices",
   "Clients reach the Service",
   "Traffic follows",
