@@ -17,7 +17,7 @@ export interface HealthCheckNodePortsOptions {
    */
   readonly addresses: () => readonly string[];
   /**
-   * Returns whether the proxy itself is healthy, like /livez. Node eligibility does not matter
+   * Reports whether the proxy itself is healthy, like /livez. Node eligibility does not matter
    * here.
    */
   readonly healthy: () => boolean;

@@ -121,7 +121,7 @@ function readNodePortAddresses(
 }
 
 /**
- * Returns whether node ports answer on loopback. kube-proxy's default is true. Routing 127.0.0.0/8
+ * Reports whether node ports answer on loopback. kube-proxy's default is true. Routing 127.0.0.0/8
  * leaves the node one rule away from exposing its loopback to neighbors (CVE-2020-8558), so Sluice
  * requires an explicit setting. As in kube-proxy, it has no effect if nodePortAddresses exclude
  * loopback.

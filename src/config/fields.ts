@@ -324,12 +324,12 @@ const SECTIONS: ReadonlySet<string> = new Set(
   }),
 );
 
-/** Returns whether a field has this path. Inherited names such as `constructor` do not count. */
+/** Reports whether a field has this path. Inherited names such as `constructor` do not count. */
 export function isFieldPath(path: string): path is FieldPath {
   return Object.hasOwn(ALL, path);
 }
 
-/** Returns whether this is the path of a mapping that contains fields. */
+/** Reports whether this is the path of a mapping that contains fields. */
 export function isSection(path: string): boolean {
   return SECTIONS.has(path);
 }
@@ -350,7 +350,7 @@ export function asWritten(type: FieldType, value: FieldValue): FieldValue {
   return duration && typeof value === "number" ? printDuration(value) : value;
 }
 
-/** Returns whether kube-proxy's defaulting treats this value as not set. */
+/** Reports whether kube-proxy's defaulting treats this value as not set. */
 export function isUnset(field: ConfigField, value: FieldValue): boolean {
   return value === null || (field.zeroIsUnset === true && (value === 0 || value === ""));
 }

@@ -22,7 +22,7 @@ export function effectiveValue<Path extends FieldPath>(
 }
 
 /**
- * Returns whether the file or a flag sets the field. A zero that kube-proxy's defaulting replaces
+ * Reports whether the file or a flag sets the field. A zero that kube-proxy's defaulting replaces
  * does not count.
  */
 export function isSet(values: FieldValues, path: FieldPath): boolean {
@@ -31,7 +31,7 @@ export function isSet(values: FieldValues, path: FieldPath): boolean {
 }
 
 /**
- * Returns whether the field is set to something other than its default. kubeadm writes files with
+ * Reports whether the field is set to something other than its default. kubeadm writes files with
  * all defaults, so most of their fields mean nothing.
  */
 export function differsFromDefault(values: FieldValues, path: FieldPath): boolean {

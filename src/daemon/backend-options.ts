@@ -6,7 +6,7 @@ import { hostFacts } from "../host/host-facts.ts";
 import { isLiberal, resolveDropInvalid } from "../host/invalid-packets.ts";
 import type { Cidr } from "../net/address.ts";
 
-/** Returns whether node ports must answer on loopback addresses, which requires route_localnet. */
+/** Reports whether node ports must answer on loopback addresses, which requires route_localnet. */
 export function needsRouteLocalnet(
   { capabilities }: Pick<Backend, "capabilities">,
   config: Config,
@@ -30,7 +30,7 @@ export function skeletonOptions(config: Config, podCidrs: readonly Cidr[]): Skel
 }
 
 /**
- * Returns whether local pods are detected by this node's pod ranges. If so, the rules depend on the
+ * Reports whether local pods are detected by this node's pod ranges. If so, the rules depend on the
  * Node object.
  */
 export function usesPodCidrs({ detectLocal }: Pick<Config, "detectLocal">): boolean {

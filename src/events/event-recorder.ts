@@ -285,7 +285,7 @@ export class ApiEventRecorder implements EventRecorder {
   }
 }
 
-/** Returns whether the server may accept the same Event later. */
+/** Reports whether the server may accept the same Event later. */
 function isTemporary(error: SluiceError): boolean {
   const status = statusOf(error);
   // No answer, or the credential files are missing at the moment.

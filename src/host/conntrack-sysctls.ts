@@ -81,7 +81,7 @@ export function wantedSysctls(settings: ConntrackSettings, cpus: number): readon
 }
 
 /**
- * Returns whether to write the setting. An unknown value is written, so that a failure is reported.
+ * Reports whether to write the setting. An unknown value is written, so that a failure is reported.
  */
 export function needsChange({ name, value, atLeast }: WantedSysctl, now: ConntrackValues): boolean {
   const current = now[name];

@@ -26,7 +26,7 @@ export function resolveDropInvalid(
 }
 
 /**
- * Returns whether nf_conntrack_tcp_be_liberal is set. If the module is not loaded yet, it will be
+ * Reports whether nf_conntrack_tcp_be_liberal is set. If the module is not loaded yet, it will be
  * 0.
  */
 export function isLiberal(files = new KernelFiles()): boolean {

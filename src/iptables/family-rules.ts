@@ -288,7 +288,7 @@ export class FamilyRules {
   }
 
   /**
-   * Checks whether the kernel accepts any change at all, by a restore that changes nothing. Skips
+   * Reports whether the kernel accepts any change at all, by a restore that changes nothing. Skips
    * the restore if one succeeded less than ACCEPTED_MS before `now`.
    */
   async acceptsAnyChange(now: number): Promise<boolean> {
@@ -343,7 +343,7 @@ export class FamilyRules {
   }
 
   /**
-   * Checks whether a restore was refused because another process deleted something that it relies
+   * Reports whether a restore was refused because another process deleted something that it relies
    * on. Looks up the chains that the error message names.
    */
   async #isDrift(

@@ -51,7 +51,7 @@ export function planFrontend(
 }
 
 /**
- * Returns whether externalTrafficPolicy Local applies (kube-proxy's ExternalPolicyLocal). It
+ * Reports whether externalTrafficPolicy Local applies (kube-proxy's ExternalPolicyLocal). It
  * applies only to Services that external traffic can reach; on others, the field is left over from
  * an earlier type.
  */

@@ -58,7 +58,7 @@ export class FrontendClaims {
     return this.#replace(id, undefined);
   }
 
-  /** Returns whether this Service holds the frontend. False before its `update`. */
+  /** Reports whether this Service holds the frontend. False before its `update`. */
   holds(id: ServiceId, key: FrontendKey): boolean {
     return this.#holder(key) === id;
   }

@@ -50,7 +50,7 @@ export class FamilyWarnings {
   }
 }
 
-/** Returns whether the Node or the clusterCIDRs have an address or pod range of this family. */
+/** Reports whether the Node or the clusterCIDRs have an address or pod range of this family. */
 export function hasFamily(
   { clusterCIDRs }: Pick<FamilySettings, "clusterCIDRs">,
   { nodeIPs, podCidrs }: NodeFacts,
@@ -60,7 +60,7 @@ export function hasFamily(
   return nodeIPs[family] !== undefined || ranges.some((range) => range.family === family);
 }
 
-/** Returns whether the node may have this family. A node without known addresses may have both. */
+/** Reports whether the node may have this family. A node without known addresses may have both. */
 export function mayHaveFamily({ nodeIPs }: NodeFacts, family: Family): boolean {
   const known = nodeIPs[4] !== undefined || nodeIPs[6] !== undefined;
   return !known || nodeIPs[family] !== undefined;

@@ -86,7 +86,7 @@ export class PlanInputs {
   }
 
   /**
-   * Takes this node's object; undefined if it does not exist. Returns whether `podCidrs` changed.
+   * Takes this node's object; undefined if it does not exist. Reports whether `podCidrs` changed.
    */
   setNode(object: unknown): boolean {
     if (object === undefined) {

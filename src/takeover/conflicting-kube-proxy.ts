@@ -24,7 +24,7 @@ import { NFT_FAMILY_NAMES, withNftReader } from "./nft-reader.ts";
 import { KUBE_PROXY_TABLE } from "./rule-origin.ts";
 
 /**
- * Checks whether a running kube-proxy writes the same chains as Sluice. `nftables`: the tables of
+ * Reports whether a running kube-proxy writes the same chains as Sluice. `nftables`: the tables of
  * its nftables mode exist, which it deletes at its start in any other mode. In ipvs mode its chains
  * have the same names.
  */

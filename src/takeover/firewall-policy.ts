@@ -59,7 +59,7 @@ export async function readAcceptChains(table: FilterTable): Promise<readonly Acc
   return states;
 }
 
-/** Checks whether the policy would drop what the chain accepts. */
+/** Reports whether the policy would drop what the chain accepts. */
 export function isAcceptChainRequired({ policyDrops, hasEffect }: AcceptChainState): boolean {
   return policyDrops && hasEffect;
 }

@@ -35,7 +35,7 @@ export interface KubeProxyProcesses {
 }
 
 /**
- * Checks whether this is a kube-proxy in our network namespace. A Sluice under the name kube-proxy
+ * Reports whether this is a kube-proxy in our network namespace. A Sluice under the name kube-proxy
  * does not count: its image has a link with that name.
  */
 export function isKubeProxy(process: Process, self: Process): boolean {

@@ -58,7 +58,7 @@ export class NftReader {
   }
 
   /**
-   * Checks whether a table exists.
+   * Reports whether a table exists.
    * @throws SluiceError NETLINK_REFUSED, PERMISSION_DENIED, NETLINK_SOCKET
    */
   hasTable(family: NftFamily, table: string): boolean {

@@ -67,7 +67,7 @@ export const ORIGIN_NAMES: { readonly [origin in RuleOrigin]: string } = {
 };
 
 /**
- * Checks whether rules of this origin are separate from our own. If our chains have kube-proxy's
+ * Reports whether rules of this origin are separate from our own. If our chains have kube-proxy's
  * names, the backend handles their contents, also if kube-proxy wrote them. `own` is undefined if
  * there are no own rules, as in a cleanup.
  */

@@ -21,7 +21,7 @@ export class TransactionalMap<Key, Value> {
     return this.#values.entries();
   }
 
-  /** Checks whether the key changed since the last `commit` or `rollback`. */
+  /** Reports whether the key changed since the last `commit` or `rollback`. */
   isStaged(key: Key): boolean {
     return this.#before.has(key);
   }

@@ -81,7 +81,7 @@ function isExternal({ everyone, outside }: FrontendElements): boolean {
   return outside !== undefined || (choice !== undefined && choice.snat !== "plain");
 }
 
-/** Checks whether a rule dispatches the frontend's connections. */
+/** Reports whether a rule dispatches the frontend's connections. */
 export function isDispatched(frontend: FrontendElements): boolean {
   return pickActionOf(frontend.everyone) !== undefined || frontend.outside !== undefined;
 }

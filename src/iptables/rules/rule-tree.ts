@@ -67,7 +67,7 @@ export class RuleTree {
   }
 
   /**
-   * Passes on the chains that changed since the last call, removed ones first. Returns whether the
+   * Passes on the chains that changed since the last call, removed ones first. Reports whether the
    * rules of the root changed.
    */
   flush(sink: TextSink): boolean {

@@ -105,7 +105,7 @@ export interface JumpParts {
 }
 
 /**
- * Checks whether a rule of a built-in chain is a jump to one of our chains, made by Sluice or by
+ * Reports whether a rule of a built-in chain is a jump to one of our chains, made by Sluice or by
  * any version of kube-proxy.
  */
 export function isJump(

@@ -20,7 +20,7 @@ export type Variant = "legacy" | "nft";
 export const IPTABLES_TABLES = ["nat", "filter", "mangle"] as const;
 export type IptablesTable = (typeof IPTABLES_TABLES)[number];
 
-/** Checks whether it is one of these tables. */
+/** Reports whether it is one of these tables. */
 export function isXtable(table: string): table is IptablesTable {
   return (IPTABLES_TABLES as readonly string[]).includes(table);
 }
@@ -87,13 +87,13 @@ const SERVICE_CHAIN = /^KUBE-(SVC|SVL|SEP|FW|EXT|XLB)-/;
  */
 const SLUICE_CHAINS = [OUTSIDE, HAIRPIN] as const;
 
-/** Checks whether Sluice, not kube-proxy, made the chains of the table nat. */
+/** Reports whether Sluice, not kube-proxy, made the chains of the table nat. */
 export function areSluiceChains(has: (chain: string) => boolean): boolean {
   return SLUICE_CHAINS.some((chain) => has(chain));
 }
 
 /**
- * Checks whether a chain is of kube-proxy's kinds. In iptables mode, Sluice owns these: it decides
+ * Reports whether a chain is of kube-proxy's kinds. In iptables mode, Sluice owns these: it decides
  * whether each exists and which rules it has.
  */
 export function isKubeProxyChain(table: IptablesTable, name: string): boolean {
@@ -102,7 +102,7 @@ export function isKubeProxyChain(table: IptablesTable, name: string): boolean {
 }
 
 /**
- * Checks whether other programs may have rules in this chain. If so, Sluice only adds rules to it
+ * Reports whether other programs may have rules in this chain. If so, Sluice only adds rules to it
  * and never empties or deletes it.
  */
 export function isShared(table: RuleTable, chain: string): boolean {
@@ -110,8 +110,8 @@ export function isShared(table: RuleTable, chain: string): boolean {
 }
 
 /**
- * Checks whether a kube-proxy has overwritten our chains. `nat`: the text of each chain. kube-proxy
- * deletes KUBE-SEP-HAIRPIN in the restore that fills KUBE-POSTROUTING. A flush leaves
+ * Reports whether a kube-proxy has overwritten our chains. `nat`: the text of each chain.
+ * kube-proxy deletes KUBE-SEP-HAIRPIN in the restore that fills KUBE-POSTROUTING. A flush leaves
  * KUBE-POSTROUTING empty.
  */
 export function isOverwrittenByKubeProxy(nat: ReadonlyMap<string, string | undefined>): boolean {

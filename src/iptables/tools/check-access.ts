@@ -22,9 +22,9 @@ export async function requireNat(tools: IptablesTools): Promise<void> {
 }
 
 /**
- * Checks whether the legacy table nat is in use. If so, the kernel supports it, and only permission
- * remains to be checked. A smaller table suffices for that, because the tool reads a legacy table
- * as a whole.
+ * Reports whether the legacy table nat is in use. If so, the kernel supports it, and only
+ * permission remains to be checked. A smaller table suffices for that, because the tool reads a
+ * legacy table as a whole.
  */
 function isNatInUse({ variant, family }: IptablesTools): boolean {
   if (variant === "nft") return false;

@@ -180,7 +180,7 @@ export function readContents(table: string, entries: LegacyEntries): LegacyConte
 }
 
 /**
- * Checks whether a chain is of kube-proxy's kinds. False for tables in which kube-proxy has no
+ * Reports whether a chain is of kube-proxy's kinds. False for tables in which kube-proxy has no
  * chains.
  */
 export function isKubeProxyName(table: string, chain: string): boolean {
@@ -203,7 +203,7 @@ function* eachEntry(view: DataView, layout: EntryLayout): Generator<RuleEntry> {
   }
 }
 
-/** Checks whether the table ends or another chain begins at `next`. */
+/** Reports whether the table ends or another chain begins at `next`. */
 function isEnd(
   starts: ReadonlyMap<number, string>,
   next: number,

@@ -30,7 +30,7 @@ export class LegacyTables {
   }
 
   /**
-   * Checks whether a complete iptables-legacy is installed.
+   * Reports whether a complete iptables-legacy is installed.
    * @throws SluiceError TOOL_FAILED
    */
   async isUsable(): Promise<boolean> {

@@ -22,7 +22,7 @@ export class NftInfo {
   readonly #writer = new MessageWriter(256);
 
   /**
-   * Checks whether a chain exists.
+   * Reports whether a chain exists.
    * @throws SluiceError NETLINK_REFUSED, if the kernel has no nf_tables; PERMISSION_DENIED,
    * NETLINK_SOCKET
    */

@@ -155,7 +155,7 @@ const NEEDED = {
 } as const;
 
 /**
- * Checks whether /proc lists everything as loaded for legacy tables. If so, no trial is needed,
+ * Reports whether /proc lists everything as loaded for legacy tables. If so, no trial is needed,
  * which would rewrite the tables as a whole. False if /proc cannot be read.
  */
 function isAllLoaded(family: Family): boolean {

@@ -48,7 +48,7 @@ export function lockFileOf(words: string): string | undefined {
   return NO_LOCK_FILE.exec(words)?.[1];
 }
 
-/** Checks whether the message means that this process lacks permission. */
+/** Reports whether the message means that this process lacks permission. */
 export function isDenied(words: string): boolean {
   return DENIED.test(words) && lockFileOf(words) === undefined;
 }

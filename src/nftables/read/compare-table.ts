@@ -110,7 +110,7 @@ export function readActions(socket: Netlink): FoundActions {
   return { known, complete };
 }
 
-/** Checks whether Sluice puts this action into a map of this kind. */
+/** Reports whether Sluice puts this action into a map of this kind. */
 function belongsTo(kind: Dispatch, code: number): code is ActionCode {
   if (!isAction(code)) return false;
   return (
@@ -146,7 +146,7 @@ const FAMILIES = [4, 6] as const;
 const name = (family: Family) => (code: ActionCode) => `${family} ${code}`;
 
 /**
- * Checks whether a chain has exactly the rules that Sluice wrote. `found` holds the bytes of
+ * Reports whether a chain has exactly the rules that Sluice wrote. `found` holds the bytes of
  * NFTA_RULE_EXPRESSIONS of each rule. These bytes differ from those sent: the kernel reorders
  * attributes and adds those that were omitted.
  */

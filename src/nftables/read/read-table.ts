@@ -23,7 +23,7 @@ export interface TableElements {
   readonly catchall?: boolean;
 }
 
-/** Checks whether the table holds slots. */
+/** Reports whether the table holds slots. */
 export function isSlots(id: TableId): boolean {
   return tableKind(id).value === "endpoint";
 }

@@ -22,7 +22,7 @@ const OURS = "sluice: layout ";
 /** Increase when the meaning of elements changes and no set looks different. */
 const LAYOUT = 1;
 
-/** Checks whether this or another version of Sluice created a table with this comment. */
+/** Reports whether this or another version of Sluice created a table with this comment. */
 export function isSluiceTable(tableComment: string): boolean {
   return tableComment.startsWith(OURS);
 }

@@ -41,7 +41,7 @@ export function targetChain(code: ActionCode, family: Family): string | undefine
   return chainName(action, family);
 }
 
-/** Checks whether a number that was read from the kernel is a valid action. */
+/** Reports whether a number that was read from the kernel is a valid action. */
 export function isAction(code: number): code is ActionCode {
   try {
     const action = decodeAction(code as ActionCode);
