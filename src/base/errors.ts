@@ -29,8 +29,8 @@ export type ErrorCode =
   | "LISTEN_FAILED"; // an HTTP address that cannot be bound
 
 /**
- * The class of all expected errors; subclasses only add data and a name. A message starts in lower case and
- * has no final period:
+ * The class of all expected errors; subclasses only add data and a name. A message starts in lower
+ * case and has no final period:
  * - A failed operation: `operation object: cause (hint)`, for example `list services: 403
  *   Forbidden: ...`. The underlying cause comes last.
  * - A field that is not usable: `field: invalid value "x": must be ...`.

@@ -1,6 +1,6 @@
 /**
- * Runs the stages of stages.ts and prints one total. test/run.sh starts it and has the usage. Run it
- * as root: many tests make network namespaces. A test that cannot run is skipped and prints the
+ * Runs the stages of stages.ts and prints one total. test/run.sh starts it and has the usage. Run
+ * it as root: many tests make network namespaces. A test that cannot run is skipped and prints the
  * reason.
  *
  * A stage that fails does not stop the others, except those that need it. After the last stage
