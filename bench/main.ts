@@ -67,10 +67,12 @@ const OPTIONS = {
 
 function readOptions() {
   const { values } = parseArgs({ options: OPTIONS });
-  for (const name of ["sizes", "endpoints", "changes", "runs", "entries"] as const) {
-    const text = values[name];
-    if (text === undefined || /^[1-9]\d*(,[1-9]\d*)*$/.test(text)) continue;
-    throw new Error(`--${name}: invalid value "${text}": must be a number above 0, or a list`);
+  for (const name of ["endpoints", "changes", "runs", "sizes", "entries"] as const) {
+    const isList = name === "sizes" || name === "entries";
+    const numbers = isList ? values[name].split(",") : [values[name] ?? "1"];
+    if (numbers.every((number) => /^[1-9]\d*$/.test(number))) continue;
+    const rule = isList ? "numbers above 0, separated by commas" : "a number above 0";
+    throw new Error(`--${name}: invalid value "${values[name]}": must be ${rule}`);
   }
   return values;
 }

@@ -79,9 +79,10 @@ test.each([
   ["test/runner/fuzz.ts", ["nosuchthing"], "fuzz: no property contains nosuchthing"],
   [
     "bench/main.ts",
-    ["--sizes=many"],
-    'bench: --sizes: invalid value "many": must be a number above 0, or a list',
+    ["--sizes=10,many"],
+    'bench: --sizes: invalid value "10,many": must be numbers above 0, separated by commas',
   ],
+  ["bench/main.ts", ["--runs=0"], 'bench: --runs: invalid value "0": must be a number above 0'],
 ])("%s prints a wrong argument in one line", (script, args, expected) => {
   const { exitCode, stdout, stderr } = run([process.execPath, script, ...args], ROOT);
   expect(stderr).toBe(`${expected} (see --help)\n`);
