@@ -87,7 +87,7 @@ describe.each(["nft", "legacy"] as const)(
       expect(await look(own)).toEqual([]);
       expect(await removeKubeProxyRules({ clock, own, keepRequired: false })).toMatchObject({
         removed: [],
-        notes: [],
+        messages: [],
         kept: [],
         failures: [],
       });
@@ -144,7 +144,7 @@ describe("the table inet sluice", () => {
     sluice("iptables-nft");
     const { lines, errors } = await runCleanup(false);
     expect(errors).toEqual([
-      "delete table inet sluice: another program owns it, as its comment shows (if nothing needs it, run `nft delete table inet sluice`)",
+      "delete table inet sluice: another program owns it, as its comment shows (if nothing needs it, run `nft delete table inet sluice`) (code TABLE_FOREIGN)",
     ]);
     expect(lines).toHaveLength(3);
     expect(saved()).not.toContain("KUBE-");

@@ -79,7 +79,7 @@ describe.skipIf(reason !== undefined)("rules of kube-proxy v1.36.3", () => {
       });
       const { found, removal, left } = await child("remove");
       expect(found.map((finding: { kind: string }) => finding.kind)).toEqual([kind]);
-      expect(removal).toMatchObject({ notes: [], kept: [], failures: [] });
+      expect(removal).toMatchObject({ messages: [], kept: [], failures: [] });
       expect(removal.removed.length).toBeGreaterThan(0);
       expect(left).toEqual([]);
       const after = [await saved(), await inside(plane, tables)];

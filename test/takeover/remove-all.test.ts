@@ -8,7 +8,7 @@ useFreshNetns();
 
 describe("a cleanup", () => {
   test("prints the removed rules", async () => {
-    const removed = { ...NOTHING_REMOVED, removed: ["the table inet sluice"], notes: ["note"] };
+    const removed = { ...NOTHING_REMOVED, removed: ["the table inet sluice"], messages: ["note"] };
     expect(await withCleanupLock(() => Promise.resolve(removed))).toEqual(removed);
   });
 

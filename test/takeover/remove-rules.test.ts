@@ -145,7 +145,7 @@ describe.each(["nft", "legacy"])("rules of iptables-%s", (variant) => {
     restore(four, RULES);
     run(four, "-A", "KUBE-NODEPORTS", "-p", "tcp", "--dport", "30123", "-j", "ACCEPT");
     const { kept, messages, failures } = await remove(true);
-    expect({ kept, notes: messages, failures }).toEqual({ kept: [], notes: [], failures: [] });
+    expect({ kept, messages, failures }).toEqual({ kept: [], messages: [], failures: [] });
     const left = saved(four).replaceAll(/-m comment --comment "[^"]*" /g, "");
     expect(left.match(/.*KUBE-(FORWARD|NODEPORTS|SERVICES|PROXY|POSTROUTING).*/g)).toEqual([
       ":KUBE-FORWARD - [0:0]",
@@ -251,7 +251,7 @@ describe("legacy tables", () => {
       legacy,
       keepRequired: false,
     });
-    expect({ removed, notes: messages }).toEqual({ removed: [], notes: [] });
+    expect({ removed, messages }).toEqual({ removed: [], messages: [] });
     // Tables of both families exist.
     expect(failures.map(({ code }) => code)).toEqual(["TOOL_FAILED", "TOOL_FAILED"]);
     expect(failures.join()).toContain("the legacy iptables tools are not installed");

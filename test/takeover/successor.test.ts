@@ -50,7 +50,7 @@ const restore = (variant: string, text: string) =>
 const everything = () =>
   [run("nft", "list", "ruleset"), run("iptables-legacy-save")].join("").replaceAll(/^#.*\n/gm, "");
 const mustWait = (what: string, takes = "") =>
-  `remove ${what}: kube-proxy (pid ${kubeProxy.pid}) has no rules yet${takes}; Sluice's rules stay (run --cleanup again when http://127.0.0.1:10256/healthz answers 200)`;
+  `remove ${what}: kube-proxy (pid ${kubeProxy.pid}) has no rules yet${takes}; Sluice's rules stay (run --cleanup again when http://127.0.0.1:10256/healthz answers 200) (code OTHER_PROXY)`;
 
 describe("the table inet sluice", () => {
   const EMPTY = "*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-PROXY-CANARY - [0:0]\nCOMMIT\n";
@@ -99,7 +99,7 @@ describe.each(VARIANTS)("chains that Sluice created with iptables-%s", (variant)
     expect(errors).toEqual([mustWait(`Sluice's chains in ${where}`, takes)]);
     expect((await runCleanup(false)).errors).toEqual([
       ...errors,
-      `remove kube-proxy's rules: kube-proxy (pid ${kubeProxy.pid}) is running (stop it first)`,
+      `remove kube-proxy's rules: kube-proxy (pid ${kubeProxy.pid}) is running (stop it first) (code OTHER_PROXY)`,
     ]);
     expect(everything()).toBe(before);
   });

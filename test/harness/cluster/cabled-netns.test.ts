@@ -7,9 +7,9 @@ if (!root) console.log("skip: network namespaces: they need root");
 
 /** A program that creates a namespace with a process in it, prints their names, and waits. */
 const VICTIM = `
-  import { makeNamespace } from "${import.meta.dir}/../../../harness/cluster/cabled-netns.ts";
+  import { createNamespace } from "${import.meta.dir}/../../../harness/cluster/cabled-netns.ts";
   import { startDaemon } from "${import.meta.dir}/../../../harness/daemon.ts";
-  const { name, address } = makeNamespace();
+  const { name, address } = createNamespace();
   const { pid } = startDaemon(name, ["sleep", "1000"], "/dev/null");
   console.log(JSON.stringify({ name, address, pid }));
   await new Promise(() => setInterval(() => {}, 1000));
