@@ -151,7 +151,8 @@ read_old_flags() {
     number=$((number + 1))
     case $argument in *[!]A-Za-z0-9_.,:=/*@+[-]*)
       die "flags of $OLD_UNIT: invalid value \"$argument\": must contain only letters, digits and \
-_.,:=/*@+-[] (make the configuration yourself as in docs/install.md, and pass it with --config)" ;;
+_.,:=/*@+-[] (make the configuration yourself, stop $OLD_UNIT, and pass --config without \
+--replace-kube-proxy: see docs/install.md)" ;;
     esac
     # The program's name, and hyperkube's name of the component.
     if [ $number = 1 ]; then continue; fi

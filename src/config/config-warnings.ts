@@ -73,7 +73,7 @@ function nodePortWarnings({ values, config }: WarningInput): ConfigWarning[] {
     });
   }
   warnings.push({
-    message: "Node ports answer on all addresses of this node",
+    message: "Node ports answer on all addresses of this node that other hosts can reach",
     fields: { mode, hint: "to limit them, set nodePortAddresses: [primary]" },
   });
   return warnings;

@@ -46,7 +46,7 @@ const UPSTREAM_FIELDS = {
   "logging.verbosity": {
     type: "integer",
     default: 0,
-    does: "log level: 1 adds each listener, 2 each sync; higher levels add nothing",
+    does: "log level: 1 adds each listener, 2 each sync and each check of the conntrack entries; higher levels add nothing",
   },
   "logging.vmodule": {
     type: "vmodule",
@@ -68,7 +68,7 @@ const UPSTREAM_FIELDS = {
     type: "string",
     default: "0.0.0.0",
     zeroIsUnset: true,
-    does: "primary IP of this node in its family. With 0.0.0.0 or ::, the Node object gives it. Sluice does not listen on it",
+    does: "IP of this node, which replaces the Node object's IP of the same family. 0.0.0.0 and :: replace nothing. Sluice does not listen on it",
   },
   healthzBindAddress: {
     type: "string",
@@ -161,7 +161,7 @@ const UPSTREAM_FIELDS = {
   "nftables.masqueradeAll": {
     type: "boolean",
     default: false,
-    does: "masquerade all traffic to cluster IPs",
+    does: "masquerade all traffic to clusterIPs",
   },
   "nftables.syncPeriod": {
     type: "duration",

@@ -13,8 +13,8 @@ import { skeletonOptions } from "./backend-options.ts";
 const CANNOT_HERE: readonly ErrorCode[] = ["KERNEL_UNSUPPORTED", "NETLINK_SOCKET", "TOOL_FAILED"];
 
 /**
- * Returns a backend after it has probed the kernel and the machine. Mode auto tries nftables first;
- * if it is not used, the reason is logged.
+ * Returns a backend after it has probed the kernel and the machine. Mode auto tries nftables first.
+ * Logs the backend, and why auto uses iptables.
  * @throws SluiceError KERNEL_UNSUPPORTED, PERMISSION_DENIED, NETLINK_SOCKET, TOOL_FAILED
  */
 export async function chooseBackend(config: Config, root: Logger): Promise<Backend> {
@@ -22,7 +22,9 @@ export async function chooseBackend(config: Config, root: Logger): Promise<Backe
   const options = skeletonOptions(config, []);
   if (config.mode === "iptables") return await prepareIptables(options, log);
   try {
-    return prepareNftables(options);
+    const backend = prepareNftables(options);
+    log.info("Using nftables", { mode: config.mode });
+    return backend;
   } catch (thrown) {
     rethrowDefect(thrown);
     if (!CANNOT_HERE.includes(thrown.code)) throw thrown;

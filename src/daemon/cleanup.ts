@@ -46,7 +46,7 @@ async function removeRules(keepKubeProxy: boolean): Promise<Removal> {
   const removal = await removeKubeProxyRules(options, keeps ? SLUICE_ORIGINS : ALL_ORIGINS);
   if (keepKubeProxy || successor === undefined) return removal;
   // kube-proxy would repair its rules only at its next full sync, up to one hour later.
-  const message = `remove kube-proxy's rules: ${successor.name} is running (stop it first)`;
+  const message = `remove kube-proxy's rules: ${successor.name} is running (stop it first, or keep its rules with --remove-kube-proxy-rules=false)`;
   const error = new SluiceError("OTHER_PROXY", message, "kube-proxy");
   return { ...removal, failures: [...removal.failures, error] };
 }

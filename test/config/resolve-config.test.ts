@@ -21,7 +21,7 @@ const IDLE = "Accepted settings that have no effect in Sluice:";
 const IGNORED = "Ignored settings that have no effect together with the others:";
 
 /** A warning in all modes except nftables, unless nodePortAddresses are set. Tested separately. */
-const EVERYWHERE = "Node ports answer on all addresses of this node:";
+const EVERYWHERE = "Node ports answer on all addresses of this node that other hosts can reach:";
 /** A warning in the modes in which kube-proxy serves them there. Tested separately. */
 const LOOPBACK = "Node ports do not answer on loopback, unlike with kube-proxy's iptables mode:";
 const warningTexts = (warnings: readonly ConfigWarning[]) =>

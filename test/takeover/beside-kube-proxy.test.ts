@@ -63,7 +63,7 @@ describe.skipIf(reason !== undefined)("together with a running kube-proxy v1.36.
       });
       const said = await new Response(child.stderr).text();
       expect(said).toBe(
-        `sluice: remove kube-proxy's rules: kube-proxy (pid ${pid}) is running (stop it first) (code OTHER_PROXY)\n`,
+        `sluice: remove kube-proxy's rules: kube-proxy (pid ${pid}) is running (stop it first, or keep its rules with --remove-kube-proxy-rules=false) (code OTHER_PROXY)\n`,
       );
       expect(await child.exited).toBe(1);
       expect(await rules(mode)).toEqual(before);

@@ -99,7 +99,7 @@ describe.each(VARIANTS)("chains that Sluice created with iptables-%s", (variant)
     expect(errors).toEqual([mustWait(`Sluice's chains in ${where}`, takes)]);
     expect((await runCleanup(false)).errors).toEqual([
       ...errors,
-      `remove kube-proxy's rules: kube-proxy (pid ${kubeProxy.pid}) is running (stop it first) (code OTHER_PROXY)`,
+      `remove kube-proxy's rules: kube-proxy (pid ${kubeProxy.pid}) is running (stop it first, or keep its rules with --remove-kube-proxy-rules=false) (code OTHER_PROXY)`,
     ]);
     expect(everything()).toBe(before);
   });
