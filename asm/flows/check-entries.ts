@@ -76,7 +76,7 @@ const ID_SIZE: usize = 8;
 
 const chunk = region(memory.data(REGION_BYTES));
 const deletions = region(memory.data(REGION_BYTES));
-/** VERDICT on the last chunk. */
+/** FLOWS_RESULT of the last chunk. */
 const result: usize = memory.data(FLOWS_RESULT_BYTES);
 /** An address, followed by a KEY record. */
 const key: usize = memory.data(IPV6_BYTES + KEY_BYTES);

@@ -39,8 +39,8 @@ import {
 
 // Record FRONTEND, FRONTEND_BYTES = 40 bytes:
 //    0 u8 FAMILY: 4 or 6                          4 u32 VERSION: endpointsVersion when found
-//    1 u8 ADDRESS_BYTES: 0 for a node port        8 u32 FROM: where they are (flow-endpoints.ts)
-//    2 u16 -                                     12 u32 COUNT: how many, or UNKNOWN
+//    1 u8 ADDRESS_BYTES: 0 for a node port        8 u32 FROM: its endpoints (flow-endpoints.ts)
+//    2 u16 -                                     12 u32 COUNT: of endpoints, or UNKNOWN
 //   16 u8[24] KEY: the address, then a KEY record
 export const FRONTEND_FAMILY: usize = 0;
 export const FRONTEND_ADDRESS_BYTES: usize = 1;

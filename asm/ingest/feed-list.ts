@@ -171,7 +171,7 @@ function peekField(at: usize, end: usize): i32 {
   return valueLength > OBJECT_MAX ? -1 : complete(tagBytes + bytes + <i32>valueLength, at, end);
 }
 
-/** Does the same, but counts only tag and length if the field is the list itself. */
+/** Like `peekField`, but counts only tag and length if the field is the list itself. */
 function peekUnknown(at: usize, end: usize): i32 {
   const tagBytes = peekVarint(at, end);
   if (tagBytes <= 0 || peeked != TAG_UNKNOWN_RAW) return peekField(at, end);

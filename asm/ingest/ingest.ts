@@ -142,7 +142,7 @@ export function ingest(kind: i32, at: usize, length: usize, deleted: bool): i32 
   return kind == KIND_SERVICE ? ingestService(deleted) : ingestSlice(at, length, deleted);
 }
 
-/** Starts a replacement: `endReplace` removes every object that is not fed again before. */
+/** Starts a replacement: `endReplace` removes every object that has not been fed again by then. */
 export function beginReplace(kind: i32): void {
   if (kind == KIND_SERVICE) serviceEpochNow++;
   else sliceEpochNow++;

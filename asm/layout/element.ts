@@ -7,7 +7,7 @@ export const DEFINITION_VALUE_SIZE: usize = 1;
 export const DEFINITION_FLAGS: usize = 2;
 export const DEFINITION_STRIDE: usize = 4;
 
-export const TABLE_NAMES_OWNER: u32 = 1; // elements name their owner: new owner, new element
+export const TABLE_NAMES_OWNER: u32 = 1; // comments name the owner, so a new owner needs a new element
 export const TABLE_SLOTS: u32 = 2; // keys end in a slot number; DESIRED_SLOTS only
 export const TABLE_LEADS: u32 = 4; // frontend → action: determines the owner of a frontend
 export const TABLE_NODE_ADDRESSES: u32 = 8; // where node ports listen

@@ -8,6 +8,7 @@ export const OWNER_NODE: i32 = 0;
  */
 export const OWNER_ADOPTED: i32 = 0x7fffffff;
 /**
- * Maximum number of these that one diff deletes, because another cluster may have left any number.
+ * Maximum number of elements of OWNER_ADOPTED that one diff deletes. Another cluster may have left
+ * any number.
  */
 export const LEFTOVERS_AT_ONCE: u32 = 20000;

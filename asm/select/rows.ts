@@ -39,7 +39,7 @@ export const ROW_STRIDE: u32 = 24;
 export const ROW_TAIL: usize = ROW_TRAITS;
 const PORT_SHIFT: u32 = 16;
 
-export const TRAIT_NOT_TERMINATING: u32 = 128; // not terminating
+export const TRAIT_NOT_TERMINATING: u32 = 128;
 export const TRAIT_READY: u32 = 64;
 export const TRAIT_SERVING: u32 = 32;
 export const TRAIT_LOCAL: u32 = 16;

@@ -43,7 +43,7 @@ export function serverUrl(text: string, tls: boolean): string {
 }
 
 /**
- * Does the same for the flag --master.
+ * Like `serverUrl`, for the flag --master.
  * @throws SluiceError CONFIG_INVALID if it is not a URL
  */
 export function parseMasterUrl(master: string, tls: boolean): string {

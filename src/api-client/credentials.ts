@@ -49,8 +49,8 @@ export async function readPem(file: string, use: string, label: string): Promise
 }
 
 /**
- * Returns undefined if the text has a PEM block with a label that ends in `label` (there are
- * several kinds of keys).
+ * Returns the violated rule; undefined if the text has a PEM block with a label that ends in
+ * `label` (there are several kinds of keys).
  */
 export function checkPem(text: string, label: string): string | undefined {
   if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(text)) return undefined;

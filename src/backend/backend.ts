@@ -103,8 +103,8 @@ export interface Backend {
    *
    * The committed state changes only for owners with elements that the kernel refuses
    * (`Drift.refused`). Resolves to undefined if nothing was touched, even if it applied the options
-   * of `reconfigure`; in iptables also before the first `apply`, which compares everything. Other
-   * work runs between two large transactions, but nothing may be committed meanwhile.
+   * of `reconfigure`. In iptables it also does before the first `apply`, which compares everything.
+   * Other work runs between two large transactions, but nothing may be committed meanwhile.
    * @throws SluiceError TABLE_FOREIGN, NETLINK_SOCKET, NETLINK_REFUSED, TOOL_FAILED, RULES_REFUSED:
    * call it again
    */

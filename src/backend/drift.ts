@@ -45,7 +45,6 @@ export interface Drift {
   readonly noticedAt: number;
   /** Number of repaired objects of each kind. Empty if nothing differed. */
   readonly driftedCounts: { readonly [kind in DriftObject]?: number };
-  /** The writes of the repair. */
   readonly written: RepairWrites;
   /**
    * Owners with an element that the kernel refused. Of their elements, only those in the kernel

@@ -41,9 +41,9 @@ export type CounterSink = (slice: CounterSlice) => void;
 /** Reads the counters of new connections per element. */
 export interface CounterReader {
   /**
-   * Reads the counters of all committed elements that have one. Works in slices and lets other work
-   * run in between. Skips elements that are deleted meanwhile. Resolves to true if no transaction
-   * came in between, so that the slices are complete.
+   * Reads the counters of all committed elements that have one. Works in portions and lets other
+   * work run in between. Skips elements that are deleted meanwhile. Resolves to true if no
+   * transaction came in between, so that the portions are complete.
    * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
    */
   read(sink: CounterSink): Promise<boolean>;

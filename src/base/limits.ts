@@ -18,8 +18,8 @@ export const BATCH_ELEMENTS = 50_000;
  */
 export const SYNC_COOLDOWN_MS_MAX = 100;
 /**
- * Same as SYNC_COOLDOWN_MS_MAX if other programs write the dataplane (iptables-restore), because
- * this process stays idle meanwhile.
+ * Same as SYNC_COOLDOWN_MS_MAX if another program (iptables-restore) writes the rules, because this
+ * process stays idle meanwhile.
  */
 export const SYNC_COOLDOWN_SINGLE_TRANSACTION_MS_MAX = 10;
 /**
@@ -41,8 +41,8 @@ export const SYNC_RETRY_MS = 100;
 export const REFUSED_RETRY_MS = 1000;
 export const REFUSED_RETRY_MS_MAX = 300_000;
 /**
- * Minimum time between two repairs of the same object after foreign changes. From
- * REPAIRS_BEFORE_BACKOFF repairs in a row on, it doubles, up to REPAIR_WAIT_MS_MAX.
+ * Minimum time between two repairs of the same object after foreign changes. After more than
+ * REPAIRS_BEFORE_BACKOFF repairs in a row it doubles each time, up to REPAIR_WAIT_MS_MAX.
  */
 export const REPAIR_WAIT_MS = 250;
 export const REPAIR_WAIT_MS_MAX = 2000;
@@ -96,8 +96,8 @@ export const PURGE_COOLDOWN_MS = 250;
 export const PURGE_COOLDOWN_FACTOR = 4;
 /**
  * Delay between a change and the pass over the node's connections, so that changes in quick
- * succession share one pass. The kernel walks its whole table for a pass: 0.3 s for 1,000,000
- * entries.
+ * succession share one pass. A pass takes 1.8 to 2.7 s at 1,000,000 entries, because the kernel
+ * walks its whole table for each dump.
  */
 export const FLOWS_DELAY_MS = 10;
 /** After a pass, the next one waits for this multiple of the pass's duration. */

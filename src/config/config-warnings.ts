@@ -21,7 +21,7 @@ export interface WarningInput {
   /** The values of file and flags together. */
   readonly values: FieldValues;
   readonly config: Config;
-  /** @see Settings.ignored */
+  /** @see FieldReader.ignored */
   readonly ignored: readonly FieldPath[];
 }
 

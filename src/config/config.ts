@@ -119,7 +119,6 @@ export interface Config {
   readonly ownDocument: SluiceConfiguration;
 }
 
-/** Returns the settings of the log. */
 export function logSettings(config: Config): LogSettings {
   const { verbosity, logFormat, vmodule } = config;
   return { verbosity, format: logFormat, vmodule };

@@ -334,7 +334,6 @@ export function isSection(path: string): boolean {
   return SECTIONS.has(path);
 }
 
-/** Returns the definition of a field. */
 export function fieldAt(path: FieldPath): ConfigField {
   return ALL[path];
 }

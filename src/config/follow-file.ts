@@ -25,8 +25,8 @@ export function followFile(
 ): () => void {
   const file = resolve(path);
   /**
-   * `known` is the stamp of the reported content. `draft` is the last stamp seen, which may be
-   * incomplete, and when it appeared (monotonic ms).
+   * `known` is the stamp of the reported content. `draft` is the last stamp seen, and when it
+   * appeared (monotonic ms). The content may still be incomplete.
    */
   let known = "";
   let draft = { stamp: "", since: 0 };

@@ -17,7 +17,7 @@ export function effectiveValue<Path extends FieldPath>(
   path: Path,
 ): ValueAt<Path> {
   const value = isSet(values, path) ? values.get(path) : fieldAt(path).default;
-  // Decoding and flags accept only values of the field's type (TYPES in decode-config.ts).
+  // Decoding and flags accept only values of the field's type (FIELD_TYPE_RULES).
   return value as ValueAt<Path>;
 }
 
@@ -60,8 +60,8 @@ export class FieldReader {
   }
 
   /**
-   * Returns the value of `path`, or without one the default of `like`. Our defaults are defined
-   * under nftables for every mode.
+   * Returns the value of `path`. If `path` is undefined, returns the default of `like`, because our
+   * defaults are defined under nftables for every mode.
    */
   getOrDefault<Path extends FieldPath>(path: Path | undefined, like: Path): ValueAt<Path> {
     return path === undefined ? effectiveValue(new Map(), like) : this.get(path);

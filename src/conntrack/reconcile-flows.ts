@@ -67,7 +67,7 @@ export class FlowReconciler {
 
   /**
    * Call it after the kernel has received the new destinations of the frontends that `core.flows`
-   * noted. Cheap.
+   * recorded. Cheap.
    */
   changed(): void {
     if (!this.#passing) this.#schedule();

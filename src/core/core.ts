@@ -23,8 +23,8 @@ export interface FeedResult {
   readonly objects: boolean;
   /**
    * Newest resourceVersion in this chunk: from the last watch event, the last bookmark, or the
-   * list's metadata. A watch resumes from it. Events must count, because otherwise a broken watch
-   * would replay old states.
+   * list's metadata. A watch resumes from it. Watch events must count, because otherwise a broken
+   * watch would replay old states.
    */
   readonly resourceVersion?: string;
   /** True if the chunk contains the bookmark that ends WatchList's initial events. */
@@ -79,28 +79,28 @@ export interface FlowsResult {
 /**
  * Decides which connections must end: those from a changed frontend to a destination that does not
  * serve it. This applies to UDP, and to TCP connections that have not been answered yet. Every
- * commit notes its changes; a separate pass looks for the connections.
+ * commit records its changes; a separate pass looks for the connections.
  */
 export interface FlowChecker {
   /**
-   * Notes the changes of the last `commit`: UDP frontends, and TCP frontends of Services that lost
-   * an endpoint.
+   * Records the changes of the last `commit`: UDP frontends, and TCP frontends of Services that
+   * lost an endpoint.
    */
   recordCommit(): void;
-  /** Notes all frontends of an owner with these protocols. */
+  /** Records all frontends of an owner with these protocols. */
   recordOwner(owner: OwnerId, protocols: { readonly udp: boolean; readonly tcp: boolean }): void;
-  /** Notes all UDP and TCP frontends. */
+  /** Records all UDP and TCP frontends. */
   recordAll(): void;
   /** Reports whether a pass has anything to do. */
   hasChanges(): boolean;
   /**
-   * Begins a pass over the noted frontends and returns the dumps it needs. Call it only after the
-   * previous pass was finished.
+   * Begins a pass over the recorded frontends and returns the dumps it needs. Call it only after
+   * the previous pass was finished.
    */
   begin(): readonly FlowDump[];
   /** Checks the next datagram of a dump against the core's current state. */
   check(bytes: Uint8Array): FlowsResult;
-  /** Ends the pass. Set `again` if it failed: all its frontends are then noted again. */
+  /** Ends the pass. Set `again` if it failed: all its frontends are then recorded again. */
   finish(again: boolean): void;
 }
 
@@ -120,8 +120,8 @@ export interface Core {
    */
   openStream(kind: ObjectKind, format: "list" | "watch"): ObjectStream;
   /**
-   * Starts a replacement: `endReplace` will remove every object of this kind that is not fed again
-   * before.
+   * Starts a replacement: `endReplace` will remove every object of this kind that has not been fed
+   * again by then.
    */
   beginReplace(kind: ObjectKind): void;
   /** Removes the objects that were not fed since `beginReplace`, and marks their Services dirty. */

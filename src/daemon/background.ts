@@ -59,7 +59,6 @@ export class BackgroundServices {
   #admin: RunningAdmin | undefined;
   #otherProxies: OtherProxies | undefined;
   #follower: ConfigFollower | undefined;
-  /** The first sync is complete. */
   #synced = false;
   #stopped = false;
 

@@ -161,7 +161,7 @@ export class RunningProxy {
 
   /**
    * Stops watching and syncing. The rules stay in the kernel. Resolves when a write in progress has
-   * finished, or after STOP_WRITING_MS.
+   * finished, or after STOP_TIMEOUT_MS.
    */
   async stop(): Promise<void> {
     this.source.stop();

@@ -9,7 +9,7 @@ export interface HostFacts {
   readonly cpus: number;
 }
 
-/** Reads the facts. It costs reading two small files. */
+/** Reads two small files. */
 export function hostFacts(files = new KernelFiles()): HostFacts {
   const online = countCpuList(files.text("/sys/devices/system/cpu/online") ?? "");
   return { kernelRelease: release(), cpus: online || cpus().length || 1 };

@@ -64,7 +64,6 @@ export class ChangeDetector {
   /** Another process may have changed something during our write; the counter cannot tell. */
   #unsure = false;
   #writes = 0;
-  /** A write is in progress. */
   #writing = false;
   /** The value of `#writes` when a comparison was last skipped because of a write in progress. */
   #missed = 0;

@@ -399,7 +399,7 @@ function unlisted(thrown: unknown): undefined {
   if (!(thrown instanceof SluiceError)) throw thrown;
 }
 
-/** A chain that cannot be looked up counts as existing. */
+/** Returns an empty chain, because a chain that cannot be looked up counts as existing. */
 function toolFailed(thrown: unknown): string {
   if (thrown instanceof SluiceError) return "";
   throw thrown;

@@ -1,6 +1,6 @@
 /**
  * Parses the output of iptables-save for a comparison. The output may have many megabytes, so it is
- * parsed in slices. Pure.
+ * parsed in portions. Pure.
  */
 
 import type { ChainText } from "./rules/rule-text.ts";
@@ -16,10 +16,10 @@ export interface SavedChains {
   readonly referred: ReadonlySet<string>;
 }
 
-/** Characters parsed without a pause; a slice takes about 5 ms. */
+/** Characters parsed without a pause; they take about 5 ms. */
 const SLICE = 1 << 20;
 
-/** Parses `iptables-save -t TABLE`. `pause` lets other work run between two slices. */
+/** Parses `iptables-save -t TABLE`. `pause` lets other work run between two portions. */
 export async function parseSavedSlices(
   table: RuleTable,
   saved: string,

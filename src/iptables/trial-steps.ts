@@ -9,8 +9,8 @@ import { RULE_TABLES, type RuleTable } from "./syntax/known-chains.ts";
 import { SCRATCH_CHAIN } from "./tools/probe-tools.ts";
 
 /**
- * The steps of a trial: those for the Services' own chains, and the rules that would lead there.
- * The latter go into a scratch chain that no rule leads to.
+ * The steps of a trial. The steps for the Services' own chains stay. The rules that would lead to
+ * these chains go into a scratch chain that no rule leads to.
  */
 export function trialSteps(steps: readonly Step[]): Step[] {
   const own = steps.filter(isForOnePort);

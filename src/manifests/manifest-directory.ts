@@ -24,7 +24,7 @@ export interface KnownFile {
 
 /**
  * Returns the files in order of their names. A file with a known stamp is not read again. If a file
- * has a draft, call this again after FILE_SETTLE_MS.
+ * is `unsettled`, call this again after FILE_SETTLE_MS.
  */
 export async function readFiles(
   directory: string,

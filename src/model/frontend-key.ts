@@ -87,7 +87,6 @@ export function protocolOf(key: FrontendKey): Protocol {
   }
 }
 
-/** Returns the port of a frontend or node port. */
 export function portOf(key: FrontendKey): number {
   return tailOf(key) & PORT_MASK;
 }

@@ -1,5 +1,5 @@
 /**
- * Defines the tables of `Desired`: the contents of each, and the layout of its keys and values.
+ * Defines the tables of elements: the contents of each, and the layout of its keys and values.
  *
  * Keys are in the byte format that nf_tables concatenates: every field is padded to 4 bytes and in
  * network order. The exception is the slot number, which `numgen` yields in host order. Backends
@@ -85,17 +85,14 @@ export const TABLE_IDS: readonly TableId[] = TABLES.flatMap((_, index) => [
 
 const indexByName = new Map<string, number>(TABLES.map((table, index) => [table.name, index]));
 
-/** Returns the id for a name and family. */
 export function tableId(name: TableName, family: Family): TableId {
   return ((indexByName.get(name) as number) * 2 + (family === 6 ? 1 : 0)) as TableId;
 }
 
-/** Returns the family of a table. */
 export function tableFamily(id: TableId): Family {
   return id & 1 ? 6 : 4;
 }
 
-/** Returns the definition of a table. */
 export function tableKind(id: TableId): TableKind & { readonly name: TableName } {
   return TABLES[id >> 1] as (typeof TABLES)[number];
 }

@@ -2,8 +2,8 @@
  * Receives events from netlink's multicast groups without a thread or a busy timer: Bun's event
  * loop watches the socket.
  *
- * `Bun.connect({ fd })` is not in Bun's types; each datagram causes one callback. If it fails, the
- * socket is read on a timer instead.
+ * `Bun.connect({ fd })` is not in Bun's types; each datagram causes one callback. If this call
+ * fails, the socket is read on a timer instead.
  */
 import type { Clock } from "../base/clock.ts";
 import * as libc from "../os/libc.ts";

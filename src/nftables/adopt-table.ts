@@ -31,8 +31,8 @@ import { SET_IDS } from "./wire/sets.ts";
  * element uses.
  *
  * A large table of slots is read by key if all of its elements can be found that way. A kernel
- * before 6.17 does not report the number of elements in a set. There, Sluice assumes that the set
- * has no unused slots.
+ * before 6.17 does not report the number of elements in a set. With such a kernel, Sluice assumes
+ * that the set has no unused slots.
  */
 export function adoptElements(
   socket: Netlink,

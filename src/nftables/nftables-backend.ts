@@ -48,7 +48,7 @@ const WHAT = `table inet ${TABLE}`;
 /** A repair that conflicts with another process this many times waits for the next sync. */
 const ATTEMPTS = 3;
 
-/** Netlink requests are synchronous: only methods that pause between slices return promises. */
+/** Netlink requests are synchronous: only methods that pause between portions return promises. */
 export class NftablesBackend implements Backend {
   readonly mode = "nftables";
   readonly capabilities: Capabilities;

@@ -156,8 +156,8 @@ function attempt(
   chains: readonly Chain[],
 ): Refusal | undefined {
   batch.begin();
-  // A probe that was killed may have left its table behind. Adding it first makes the delete
-  // succeed.
+  // A killed probe may have left its table. Adding the table first makes the delete succeed in any
+  // case.
   writeTable(batch, "sluice: probe", SCRATCH, nft.NFT_TABLE_F_DORMANT);
   writeDeleteTable(batch, SCRATCH);
   writeTable(batch, "sluice: probe", SCRATCH, nft.NFT_TABLE_F_DORMANT);

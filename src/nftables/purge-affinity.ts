@@ -57,8 +57,8 @@ const MAP_OF: readonly (ClientMap | undefined)[] = TABLE_IDS.map((id) =>
 );
 
 /**
- * Notes which maps may remember clients for missing frontends or endpoints, and deletes these
- * clients. Reading a map takes time for every client in it, so it reads only the noted maps.
+ * Marks the maps that may remember clients for missing frontends or endpoints, and deletes these
+ * clients. Reading a map takes time for every client in it, so it reads only the marked maps.
  */
 export class AffinityPurger implements AffinityCleanup {
   readonly #socket: Netlink;
@@ -107,7 +107,7 @@ export class AffinityPurger implements AffinityCleanup {
    * Call it after the slots of the endpoints have been deleted.
    *
    * A packet may have looked up its endpoint before the client's entry was deleted, and add the
-   * entry again a moment later. Therefore a map stays noted until a search finds nothing in it.
+   * entry again a moment later. Therefore a map stays marked until a search finds nothing in it.
    */
   purge(core: Core): number {
     let purged = 0;

@@ -70,7 +70,6 @@ export class SliMetrics {
     this.#checks.add(1, name, type, "success");
   }
 
-  /** Removes all results. */
   reset(): void {
     this.#check.reset();
     this.#checks.reset();

@@ -146,8 +146,8 @@ export class Metrics {
   }
 
   /**
-   * Takes the number of changed objects of each kind since the start. The increase waits for a
-   * sync.
+   * Takes the number of changed objects of each kind since the start. The increase counts as
+   * pending until a sync.
    */
   changedTo(counts: { readonly [kind in ObjectChange]: number }): void {
     this.#kubeproxy.changedTo(counts);
@@ -186,7 +186,7 @@ export class Metrics {
     if (kinds.length > 0) this.#repairDuration.observe(durationMs / 1000);
   }
 
-  /** Records that the affinity cleanup after a sync failed. */
+  /** Records that the purge of affinity entries after a sync failed. */
   cleanupFailed(): void {
     this.#kubeproxy.cleanupFailed();
   }

@@ -46,7 +46,7 @@ export class ProxyHealth {
   }
 
   /**
-   * Returns the health at `now`. It is never cached, because it can turn bad just by passing time.
+   * Returns the health at `now`. It is never cached, because time alone can make it bad.
    */
   at(now: number): Health {
     const lastUpdated = this.#lastUpdated;

@@ -84,7 +84,6 @@ export function unixAddress(path: string): Uint8Array {
   return bytes;
 }
 
-/** socket(2) */
 export function socket(domain: number, type: number, protocol: number): number {
   return resultOrErrno(symbols().socket(domain, type, protocol));
 }
@@ -166,12 +165,10 @@ export function poll(fd: number, events: number, ms: number): number {
   return resultOrErrno(symbols().poll(polled, 1, ms));
 }
 
-/** close(2) */
 export function close(fd: number): number {
   return resultOrErrno(symbols().close(fd));
 }
 
-/** madvise(2) */
 export function madvise(start: number, length: number, advice: number): number {
   return resultOrErrno(symbols().madvise(start, length, advice));
 }

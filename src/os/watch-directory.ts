@@ -5,7 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import { DIRECTORY_RESCAN_MS, FILE_SETTLE_MS } from "../base/limits.ts";
 
 /**
- * Calls back after every change to the directory's entries, and every MANIFESTS_RESCAN_MS without
+ * Calls back after every change to the directory's entries, and every DIRECTORY_RESCAN_MS without
  * one. The rescan is needed because inotify misses changes on network file systems and a replaced
  * link further up the path. Returns a function that stops it.
  */

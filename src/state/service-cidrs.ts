@@ -39,7 +39,6 @@ export class ServiceCidrs {
     return problems;
   }
 
-  /** Removes one object. */
   remove(name: string): void {
     if (this.#byName.delete(name)) this.#merge();
   }

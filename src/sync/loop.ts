@@ -65,7 +65,7 @@ export interface SyncLoopOptions {
   readonly flowsChanged: () => void;
   readonly problems: ReportProblems;
   /**
-   * Called when the affinity cleanup after a sync failed. By default the failure is not counted.
+   * Called when the purge of affinity entries after a sync failed. By default this is not counted.
    */
   readonly cleanupFailed?: () => void;
   /** Called when there is work without a new event: the retry of a refused Service is due. */
@@ -107,7 +107,7 @@ export class SyncLoop {
 
   /**
    * Runs one sync. Returns true if nothing needs a retry. Then the kernel holds or has refused
-   * every dirty owner, and the affinity cleanup did not fail.
+   * every dirty owner, and the purge of affinity entries did not fail.
    */
   async run(): Promise<boolean> {
     const { core, clock, report } = this.#options;

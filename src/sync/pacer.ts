@@ -1,5 +1,5 @@
 /**
- * Decides when to sync. A single change runs at once. Requests that arrive during a sync, or in the
+ * Decides when to sync. One request runs at once. Requests that arrive during a sync, or in the
  * interval after it, are merged into one. However slow the kernel is, at most one sync is waiting.
  */
 import type { Clock } from "../base/clock.ts";

@@ -49,7 +49,6 @@ export interface BatchOutcome {
   drifted: boolean;
 }
 
-/** Returns an outcome without any results. */
 export function emptyOutcome(): BatchOutcome {
   return {
     operations: 0,

@@ -30,7 +30,7 @@ export interface RepairTimingOptions {
 
 /** The repair history of one object that other processes changed. */
 interface RepairHistory {
-  /** Repairs that each followed a change less than REPAIR_QUIET_MS after the previous repair. */
+  /** Repairs in a row. The row ends if a change comes more than REPAIR_QUIET_MS after a repair. */
   consecutive: number;
   lastRepair: number;
 }

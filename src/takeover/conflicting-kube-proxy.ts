@@ -3,8 +3,8 @@
  * mode and Sluice in iptables mode would undo each other's work at every change.
  *
  * Sluice waits and does not exit. When a node's kube-proxy is replaced, the old one often stays for
- * some seconds, and its rules keep serving. If it stays for good, a pod that never gets ready holds
- * up the rollout, and its health body gives the reason. A pod that restarts would give none.
+ * some seconds, and its rules keep serving. If it stays for good, our pod never gets ready.
+ * That stops the rollout, and the health body gives the reason. A pod that restarts gives none.
  *
  * A kube-proxy that writes other chains delays nothing; other-proxies.ts reports it. Sluice does
  * not fight a kube-proxy that it cannot see or that starts later. It reports a problem, and waits

@@ -82,8 +82,8 @@ export class OtherProxies {
    */
   readonly #pending = new Set<RuleOrigin>(ALL_ORIGINS);
   /**
-   * Origins removed a second time because no process that made the rules was visible. That happens
-   * only once.
+   * Origins that were removed a second time, because their rules came back and no process that made
+   * them was visible. This happens once, until a kube-proxy is seen.
    */
   readonly #removedTwice = new Set<RuleOrigin>();
   #running: KubeProxyProcesses = { pids: [], all: false };
@@ -117,7 +117,7 @@ export class OtherProxies {
   /**
    * Looks for other proxies, reports new findings, and after the first sync removes what may be
    * removed. Afterwards it looks again from time to time. Resolves when done; rejects only on an
-   * internal error. Calls during a waiting look share it.
+   * internal error. Calls before it begins share it.
    */
   search(): Promise<void> {
     if (this.#waiting) return this.#work;
@@ -136,7 +136,7 @@ export class OtherProxies {
     void this.search();
   }
 
-  /** Our rules are in the kernel, so kube-proxy's are no longer needed. Resolves like `look`. */
+  /** Our rules are in the kernel, so kube-proxy's are no longer needed. Resolves like `search`. */
   afterFirstSync(): Promise<void> {
     this.#synced = true;
     return this.search();

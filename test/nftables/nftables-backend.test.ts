@@ -359,7 +359,7 @@ describe("a table of an earlier run", () => {
        add rule inet sluice reject-connection drop`,
     ],
     [
-      "a rule whose test was turned round",
+      "a rule with an inverted test",
       `flush chain inet sluice postrouting4
        add rule inet sluice postrouting4 ct status dnat jump learn4
        add rule inet sluice postrouting4 meta mark & 0x00004000 != 0x00000000 goto masquerade-marked
@@ -376,7 +376,7 @@ describe("a table of an earlier run", () => {
       "base chains that were deleted",
       "flush chain inet sluice nat-output; delete chain inet sluice nat-output",
     ],
-  ])("is mended: %s", (_name, damage) => {
+  ])("is repaired: %s", (_name, damage) => {
     const whole = sortedChains(ruleset());
     pipe(damage, "nft", "-f", "-");
     expect(sortedChains(ruleset())).not.toEqual(whole);
@@ -402,8 +402,8 @@ describe("a table of an earlier run", () => {
       "an action that leads elsewhere",
       "delete element inet sluice choices4 { 0:2 }; add element inet sluice choices4 { 0:2 : drop }",
     ],
-    ["an action of nobody", "add element inet sluice learning4 { 7 : accept }"],
-  ])("is mended: %s", (_name, damage) => {
+    ["an action that Sluice does not have", "add element inet sluice learning4 { 7 : accept }"],
+  ])("is repaired: %s", (_name, damage) => {
     const maps = () =>
       ["choices", "refusals", "learning"].flatMap((kind) =>
         [4, 6].map((family) => {

@@ -82,7 +82,7 @@ const FRONTENDS: readonly Case[] = [
       frontends6 fd00::1 tcp 80 -> pick endpoints 2 (default/web)`,
   },
   {
-    name: "a family without a clusterIP is not served: its externalIPs and VIPs are passed over",
+    name: "a family without a clusterIP is not served: its externalIPs and VIPs are ignored",
     services: [{ ...LB, externalIPs: ["fd00::99"], vips: ["fd00::98"], ports: ["- tcp 80 30080"] }],
     endpoints: [BOTH],
     want: `${CLUSTER_IP}
@@ -108,7 +108,7 @@ const FRONTENDS: readonly Case[] = [
       frontends4 203.0.113.250 tcp 80 -> pick endpoints 2 masquerade (default/web)`,
   },
   {
-    name: "an externalIP in capitals is the same address",
+    name: "an externalIP in upper case is the same address",
     services: [{ clusterIPs: ["fd00::1"], externalIPs: ["2001:DB8::cb00:71fa"] }],
     endpoints: [{ cluster: ["[fd00:1::5]:8080"] }],
     want: `
@@ -534,7 +534,7 @@ const AFFINITY: readonly Case[] = [
       nodeports4 udp 30080 -> sticky nodeport-endpoints 1 masquerade (default/web)`,
   },
   {
-    name: "with externalTrafficPolicy Local both audiences are sticky and share one way of learning",
+    name: "with externalTrafficPolicy Local all sources and outside sources are sticky, and learn in one element",
     services: [{ ...NODE_PORT, eTP: "Local", affinity: 5 }],
     endpoints: [BOTH],
     want: `
@@ -692,11 +692,11 @@ const NODE: readonly Case[] = [
   },
 ];
 
-/** Only if a dataplane accepts it: the program itself answers there. */
+/** Only if a backend opens it in the firewall: Sluice itself answers there. */
 const CHECKED = { type: "LoadBalancer", healthCheckNodePort: 32000 } as const;
 const HEALTH_CHECKS: readonly Case[] = [
   {
-    name: "a healthCheckNodePort is let in, in every family of its Service, with endpoints or without",
+    name: "a healthCheckNodePort is accepted, in every family of its Service, with endpoints or without",
     services: [{ ...CHECKED, eTP: "Local", clusterIPs: ["10.96.0.1", "fd00:96::1"] }],
     endpoints: [{ cluster: ["10.1.0.5:8080"] }],
     node: { opensHealthCheckPorts: true },
@@ -719,7 +719,7 @@ const HEALTH_CHECKS: readonly Case[] = [
       no-endpoints4 10.96.0.1 tcp 80 -> reject (default/web)`,
   },
   {
-    name: "a dataplane without a firewall of its own has no use for healthCheckNodePorts",
+    name: "a backend that does not open healthCheckNodePorts has no elements for them",
     services: [{ ...CHECKED, eTP: "Local" }],
     endpoints: [{}],
     want: `

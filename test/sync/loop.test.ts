@@ -40,7 +40,7 @@ describe("SyncLoop", () => {
     expect(world.reports.at(-1)?.outcome).toBe("nothing");
   });
 
-  test("decodes a changed Service once, for itself and for the dataplane", async () => {
+  test("decodes a changed Service once, for itself and for the backend", async () => {
     const world = await threeServices();
     const read: number[] = [];
     const readService = world.core.readService.bind(world.core);
@@ -356,7 +356,7 @@ describe("SyncLoop", () => {
       expect(world.flowDumps()).toEqual([]);
     });
 
-    test("also when an endpoint stops serving that was no longer chosen", async () => {
+    test("also when an endpoint that was no longer chosen stops serving", async () => {
       const world = await threeServices();
       world.put("EndpointSlice", tcpSlice(READY, LEAVING));
       await world.sync();

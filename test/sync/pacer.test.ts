@@ -52,7 +52,7 @@ describe("Pacer", () => {
     expect(starts).toEqual([0, 60]);
   });
 
-  test("rests no longer than restMsMax after a long run", async () => {
+  test("rests no longer than cooldownMsMax after a long run", async () => {
     const { clock, pacer, starts } = world({ runMs: 5000 });
     pacer.request();
     await clock.advance(1);

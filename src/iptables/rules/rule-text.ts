@@ -11,7 +11,6 @@ import type { Family } from "../../net/address.ts";
  */
 export type ChainText = string;
 
-/** An optional part. */
 export type Word = string | undefined;
 
 /** Joins the parts that exist with spaces. */

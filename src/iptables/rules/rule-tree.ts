@@ -48,7 +48,6 @@ export class RuleTree {
     this.#levels = levels;
   }
 
-  /** The number of rules. */
   get size(): number {
     return this.#root.count;
   }

@@ -42,8 +42,8 @@ function countLegacy(families: readonly Family[]): ChangeCounter {
     read: () =>
       infos
         .map((one) => {
-          // A writer locks the kernel's list of tables. A table in use never disappears, so stop
-          // reading the list when it contains all of them.
+          // A writer locks the kernel's list of tables. A table in use never disappears, so do not
+          // read the list again once it contains all of them.
           if (one.there.length < WATCHED_TABLES.length) one.there = tablesOf(one.info.names());
           return one.there.map((table) => `${table}=${one.info.layout(table)}`).join();
         })

@@ -47,8 +47,8 @@ export async function chooseTools(options: SearchOptions = {}): Promise<ChosenTo
 /** The tools of one variant. */
 interface VariantState extends Pick<ChosenTools, "tools" | "missing"> {
   /**
-   * `absent`: no tool is installed. `broken`: none runs. `runs`: one runs, so a failure comes from
-   * the kernel.
+   * `absent`: no tool is installed. `broken`: none runs. `usable`: one runs, so a failure comes
+   * from the kernel.
    */
   readonly state: "absent" | "broken" | "usable";
 }

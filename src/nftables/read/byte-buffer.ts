@@ -1,7 +1,6 @@
 /** Provides a growable byte buffer that collects keys and elements of tables. */
 import { keySize, type TableId } from "../../model/tables.ts";
 
-/** A growable byte buffer. */
 export class ByteBuffer {
   length = 0;
   #bytes: Uint8Array;

@@ -22,8 +22,8 @@ const SLICE = 512;
 const DELETED_MAX = 200;
 
 /**
- * Reads all counters, in slices, by the keys of the committed elements. No dump is in progress
- * between two slices, so `rest` may let other work use the socket.
+ * Reads all counters, in portions, by the keys of the committed elements. No dump is in progress
+ * between two portions, so `rest` may let other work use the socket.
  */
 export async function readCounters(
   socket: Netlink,

@@ -53,7 +53,6 @@ export class Batch {
     this.writer.end(start);
   }
 
-  /** Number of messages so far. */
   get count(): number {
     return this.starts.length;
   }

@@ -41,7 +41,7 @@ const SLOT = "10.96.0.1 . tcp . 80 . 0";
 const list = (command: string, ...keys: string[]) =>
   keys.map((key) => command.replace("KEY", key)).join("\n");
 
-describe("is mended:", () => {
+describe("is repaired:", () => {
   test.each<[string, string, { readonly [kind in DriftObject]?: number }, number]>([
     [
       "an element that was deleted",
