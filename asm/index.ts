@@ -45,9 +45,9 @@ export { flowsCheck, flowsChunk, flowsFinish } from "./flows/check-entries";
 export {
   flowsBegin,
   flowsHaveChanges,
-  flowsNote,
-  flowsNoteAll,
-  flowsNoteOwner,
+  flowsRecord,
+  flowsRecordAll,
+  flowsRecordOwner,
 } from "./flows/flow-frontends";
 export { beginReplace, endReplace, serviceChangeCount, sliceChangeCount } from "./ingest/ingest";
 export { clearProblems, problemBytes, problemRegion } from "./ingest/problems";

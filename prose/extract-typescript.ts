@@ -123,12 +123,14 @@ function literals(tokens: readonly Token[], strings: WhichStrings, lineAt: LineA
         at += 2;
       } else break;
     }
-    if (strings === "test names" && !isName) continue;
+    const isRow =
+      previous?.kind === SyntaxKind.OpenBracketToken ||
+      (previous?.kind === SyntaxKind.ColonToken && before?.text === "name");
+    if (strings === "test names" && !isName && !isRow) continue;
+    if (!isName && !isProse(text)) continue;
     found.push({ line: lineAt((code[begin] as Token).start), text, wraps: false });
   }
-  return found
-    .filter(({ text }) => isProse(text))
-    .map((fragment) => ({ ...fragment, text: hideLayout(fragment.text) }));
+  return found.map((fragment) => ({ ...fragment, text: hideLayout(fragment.text) }));
 }
 
 const isLiteral = (token: Token | undefined): boolean =>

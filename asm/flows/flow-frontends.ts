@@ -1,5 +1,5 @@
 // Collects UDP and TCP frontends that need a look at their connections since the last pass over the
-// kernel's entries. Every commit notes them; check-entries.ts checks them in a separate pass.
+// kernel's entries. Every commit records them; check-entries.ts checks them in a separate pass.
 
 import {
   ELEMENT_KEY,
@@ -50,10 +50,10 @@ export const FRONTEND_COUNT: usize = 12;
 export const FRONTEND_KEY: usize = 16;
 const FRONTEND_BYTES: usize = 40;
 
-const noted: usize = memory.data(TABLE_BYTES);
+const recorded: usize = memory.data(TABLE_BYTES);
 const passing: usize = memory.data(TABLE_BYTES);
 /**
- * Owners (never 0) with all their frontends of the protocol noted. The pass finds out which
+ * Owners (never 0) with all their frontends of the protocol recorded. The pass finds out which
  * frontends these are.
  */
 const udpOwners: usize = memory.data(TABLE_BYTES);
@@ -63,10 +63,10 @@ const tcpOwners: usize = memory.data(TABLE_BYTES);
 export let endpointsVersion: u32 = 1;
 
 /**
- * Notes the frontends that the last commit changed: all UDP frontends, and the TCP frontends of a
+ * Records the frontends that the last commit changed: all UDP frontends, and the TCP frontends of a
  * Service that lost an endpoint. Returns false if memory cannot grow.
  */
-export function flowsNote(): bool {
+export function flowsRecord(): bool {
   endpointsVersion++;
   const end = operationsPointer() + operationsBytes();
   for (let at = operationsPointer(); at < end; ) {
@@ -77,10 +77,10 @@ export function flowsNote(): bool {
       const address = addressBytes(table);
       const protocol = load<u8>(key + address, KEY_PROTOCOL);
       if (protocol == PROTOCOL_UDP || (protocol == PROTOCOL_TCP && lost)) {
-        if (!add(noted, familyOf(table), address, key)) return false;
+        if (!add(recorded, familyOf(table), address, key)) return false;
       }
       if (protocol == PROTOCOL_TCP && lost) {
-        if (!flowsNoteOwner(load<u32>(at, OP_OWNER), false, true)) return false;
+        if (!flowsRecordOwner(load<u32>(at, OP_OWNER), false, true)) return false;
       }
     }
     at = key + table.keySize + table.valueSize;
@@ -88,15 +88,15 @@ export function flowsNote(): bool {
   return true;
 }
 
-/** Notes all UDP or TCP frontends of an owner, or both. Returns false if memory cannot grow. */
-export function flowsNoteOwner(owner: u32, udp: bool, tcp: bool): bool {
+/** Records all UDP or TCP frontends of an owner, or both. Returns false if memory cannot grow. */
+export function flowsRecordOwner(owner: u32, udp: bool, tcp: bool): bool {
   endpointsVersion++;
   if (!owner) return true;
   return (!udp || addOwner(udpOwners, owner)) && (!tcp || addOwner(tcpOwners, owner));
 }
 
-/** Notes all UDP and TCP frontends of all owners. Returns false if memory cannot grow. */
-export function flowsNoteAll(): bool {
+/** Records all UDP and TCP frontends of all owners. Returns false if memory cannot grow. */
+export function flowsRecordAll(): bool {
   for (let id: u32 = 0; id < tableEnd(); id++) {
     const table = tableOf(id);
     if (!(table.flags & TABLE_LEADS)) continue;
@@ -104,7 +104,7 @@ export function flowsNoteAll(): bool {
     for (let i: u32 = 0; i < tableSlots(elements); i++) {
       const element: usize = slotItem(tableSlot(elements, i));
       if (!element) continue;
-      if (!flowsNoteOwner(load<u32>(element, ELEMENT_OWNER), true, true)) return false;
+      if (!flowsRecordOwner(load<u32>(element, ELEMENT_OWNER), true, true)) return false;
     }
   }
   return true;
@@ -112,17 +112,17 @@ export function flowsNoteAll(): bool {
 
 /** Reports whether a pass has anything to do. */
 export function flowsHaveChanges(): bool {
-  return tableCount(noted) + tableCount(udpOwners) + tableCount(tcpOwners) > 0;
+  return tableCount(recorded) + tableCount(udpOwners) + tableCount(tcpOwners) > 0;
 }
 
 /**
- * Begins a pass over the noted frontends. Returns the dumps it needs, as FLOWS_* bits. Returns -1
- * if memory cannot grow; everything then stays noted.
+ * Begins a pass over the recorded frontends. Returns the dumps it needs, as FLOWS_* bits. Returns
+ * -1 if memory cannot grow; everything then stays recorded.
  */
 export function flowsBegin(): i32 {
   assert(!tableCount(passing));
-  memory.copy(passing, noted, TABLE_BYTES);
-  memory.fill(noted, 0, TABLE_BYTES);
+  memory.copy(passing, recorded, TABLE_BYTES);
+  memory.fill(recorded, 0, TABLE_BYTES);
   if (!expand(udpOwners, PROTOCOL_UDP) || !expand(tcpOwners, PROTOCOL_TCP)) {
     flowsEnd(true);
     return -1;
@@ -141,8 +141,8 @@ export function flowsBegin(): i32 {
 }
 
 /**
- * Ends the pass. If `again` is set, the pass did not complete, and its frontends are noted again as
- * far as memory permits.
+ * Ends the pass. If `again` is set, the pass did not complete, and its frontends are recorded again
+ * as far as memory permits.
  */
 export function flowsEnd(again: bool): void {
   for (let i: u32 = 0; i < tableSlots(passing); i++) {
@@ -150,7 +150,7 @@ export function flowsEnd(again: bool): void {
     if (!frontend) continue;
     if (again) {
       const address = load<u8>(frontend, FRONTEND_ADDRESS_BYTES);
-      add(noted, load<u8>(frontend, FRONTEND_FAMILY), address, frontend + FRONTEND_KEY);
+      add(recorded, load<u8>(frontend, FRONTEND_FAMILY), address, frontend + FRONTEND_KEY);
     }
     release(frontend, FRONTEND_BYTES);
   }

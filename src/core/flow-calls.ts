@@ -19,9 +19,9 @@ import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
 
 /** Exports of asm/index.ts for this part. Booleans arrive as 0 and 1. */
 export interface FlowsExports extends HeapExports {
-  flowsNote(): number;
-  flowsNoteOwner(owner: number, udp: number, tcp: number): number;
-  flowsNoteAll(): number;
+  flowsRecord(): number;
+  flowsRecordOwner(owner: number, udp: number, tcp: number): number;
+  flowsRecordAll(): number;
   flowsHaveChanges(): number;
   flowsBegin(): number;
   flowsChunk(bytes: number): number;
@@ -45,12 +45,12 @@ export function flowCalls(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
   };
   return {
     flows: {
-      recordCommit: () => void granted(exports.flowsNote(), "record changed frontends"),
+      recordCommit: () => void granted(exports.flowsRecord(), "record changed frontends"),
       recordOwner(owner, { udp, tcp }) {
-        const done = exports.flowsNoteOwner(owner, Number(udp), Number(tcp));
+        const done = exports.flowsRecordOwner(owner, Number(udp), Number(tcp));
         granted(done, "record the frontends of a Service");
       },
-      recordAll: () => void granted(exports.flowsNoteAll(), "record all frontends"),
+      recordAll: () => void granted(exports.flowsRecordAll(), "record all frontends"),
       hasChanges: () => exports.flowsHaveChanges() !== 0,
       begin() {
         const dumps = exports.flowsBegin();

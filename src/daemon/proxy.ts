@@ -67,7 +67,7 @@ export class RunningProxy {
   readonly backend: Backend;
   /** Resolves after the first sync. */
   readonly firstSync: Promise<void>;
-  /** Called when another process changes our rules. */
+  /** Called when another program changes our rules. */
   onForeignChange: (change: ForeignChange) => void = () => {};
 
   readonly #options: ProxyOptions;
@@ -311,7 +311,7 @@ export class RunningProxy {
 function adoptionText(outcome: Adoption["outcome"], what: string): string {
   if (outcome === "fresh") return `Created ${what}`;
   if (outcome === "adopted") return `Adopted ${what}`;
-  return `Replaced ${what} because its layout differed`;
+  return `Replacing ${what}, which kube-proxy or another version of Sluice wrote`;
 }
 
 function paceOf({ minSyncMs, syncPeriodMs }: Config): SyncIntervals {

@@ -1,5 +1,5 @@
 /**
- * Detects changes of the tables by other processes. iptables has no events, so the detector reads a
+ * Detects changes of the tables by other programs. iptables has no events, so the detector reads a
  * cheap counter every second (change-counter.ts). If the counter shows a change, it compares the
  * tables in full. It also compares occasionally without a sign of change, because the counter
  * misses some.
@@ -59,9 +59,9 @@ export class ChangeDetector {
   #cancel: () => void = () => {};
   /** The counter when the tables were last known to be correct. */
   #known: string | undefined;
-  /** Another process changed something since the last comparison. */
+  /** Another program changed something since the last comparison. */
   #suspicious = false;
-  /** Another process may have changed something during our write; the counter cannot tell. */
+  /** Another program may have changed something during our write; the counter cannot tell. */
   #unsure = false;
   #writes = 0;
   #writing = false;

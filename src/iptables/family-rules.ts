@@ -343,7 +343,7 @@ export class FamilyRules {
   }
 
   /**
-   * Reports whether a restore was refused because another process deleted something that it relies
+   * Reports whether a restore was refused because another program deleted something that it relies
    * on. Looks up the chains that the error message names.
    */
   async #isDrift(

@@ -45,7 +45,7 @@ export function createNftablesBackend(
 }
 
 const WHAT = `table inet ${TABLE}`;
-/** A repair that conflicts with another process this many times waits for the next sync. */
+/** A repair that conflicts with another program this many times waits for the next sync. */
 const ATTEMPTS = 3;
 
 /** Netlink requests are synchronous: only methods that pause between portions return promises. */
@@ -67,7 +67,7 @@ export class NftablesBackend implements Backend {
   #watch: Subscription | undefined;
   #countDeleted: CounterSink | undefined;
   #transactions = 0;
-  /** Changes by other processes since the last `verify`. */
+  /** Changes by other programs since the last `verify`. */
   #touched = new TouchedObjects();
   /** The kernel's generation counter and our number of commits when the table was last read. */
   #known = { generation: 0, commits: 0 };
@@ -298,7 +298,7 @@ function nftablesCapabilities(maxOperations: number): Capabilities {
 }
 
 /**
- * True if another process caused the refusal: a committed element is missing (ENOENT), or a foreign
+ * True if another program caused the refusal: a committed element is missing (ENOENT), or a foreign
  * element has the same key (EEXIST). For ranges, EEXIST can also mean that two of our own overlap,
  * which a repair cannot fix.
  */

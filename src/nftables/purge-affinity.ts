@@ -75,7 +75,7 @@ export class AffinityPurger implements AffinityCleanup {
     for (const map of MAPS) this.#maps.add(map);
   }
 
-  /** Marks the map with this name, because another process added clients to it. */
+  /** Marks the map with this name, because another program added clients to it. */
   markMap(name: string): void {
     for (const map of MAPS) {
       if (affinityMap(map.nodePort, map.family) === name) this.#maps.add(map);

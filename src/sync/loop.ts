@@ -98,7 +98,7 @@ export class SyncLoop {
   }
 
   /**
-   * Makes the next sync start with `backend.verify`. Call it after another process changed our
+   * Makes the next sync start with `backend.verify`. Call it after another program changed our
    * table and after `backend.reconfigure`.
    */
   verify(): void {
@@ -146,7 +146,7 @@ export class SyncLoop {
   }
 
   /**
-   * Verifies what other processes touched, then programs every dirty owner once. Returns the number
+   * Verifies what other programs touched, then programs every dirty owner once. Returns the number
    * of owners.
    */
   async #round(sum: BatchOutcome): Promise<number> {
@@ -286,8 +286,8 @@ export class SyncLoop {
   }
 
   /**
-   * Makes the backend check the objects that other processes touched, and repair drift. The kernel
-   * may be unreadable or reject the repair, for example because another process is still writing.
+   * Makes the backend check the objects that other programs touched, and repair drift. The kernel
+   * may be unreadable or reject the repair, for example because another program is still writing.
    * In that case it sets `total.transient` and leaves the repair for the next sync.
    */
   async #verify(total: BatchOutcome): Promise<void> {

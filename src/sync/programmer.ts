@@ -224,7 +224,7 @@ export class BatchProgrammer {
     );
     if (operations.count === 0) {
       core.commit();
-      this.#noteFlows(group);
+      this.#recordFlows(group);
       return { ok: true, bytes: 0, kernelMs: 0 };
     }
     const count = operations.count;
@@ -235,7 +235,7 @@ export class BatchProgrammer {
     if (receipt.ok) {
       core.commit();
       core.flows.recordCommit();
-      this.#noteFlows(group);
+      this.#recordFlows(group);
       outcome.operations += count;
       outcome.added += added;
       outcome.bytes += receipt.bytes;
@@ -271,7 +271,7 @@ export class BatchProgrammer {
    * change of such a Service counts, and every change of a Service with UDP. kube-proxy's conntrack
    * reconciler runs only after changes of EndpointSlices.
    */
-  #noteFlows(group: readonly SelectedOwner[]): void {
+  #recordFlows(group: readonly SelectedOwner[]): void {
     for (const { owner, service, servesUnselected } of group) {
       const udp = service?.ports.some(({ protocol }) => protocol === PROTOCOLS.UDP) ?? false;
       const tcp = this.#servingUnselected.has(owner);

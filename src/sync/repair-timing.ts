@@ -28,7 +28,7 @@ export interface RepairTimingOptions {
   readonly repair: () => void;
 }
 
-/** The repair history of one object that other processes changed. */
+/** The repair history of one object that other programs changed. */
 interface RepairHistory {
   /** Repairs in a row. The row ends if a change comes more than REPAIR_QUIET_MS after a repair. */
   consecutive: number;

@@ -26,7 +26,7 @@ export function familyOf(family: NftFamily): Family {
 }
 
 /**
- * Number of attempts at a dump while other processes change tables. The last attempt counts in any
+ * Number of attempts at a dump while other programs change tables. The last attempt counts in any
  * case: deletions name each rule by its handle, and the kernel refuses them if the rules have
  * changed since.
  */

@@ -192,7 +192,7 @@ describe("an unusable kubeconfig is refused with file and field:", () => {
       "users[0].user.client-key: required value",
     ],
     [
-      "an authority beside insecure",
+      "an authority together with insecure",
       { ...SERVER, "certificate-authority": "ca.crt", "insecure-skip-tls-verify": true },
       undefined,
       {},
@@ -315,11 +315,14 @@ describe("inside a cluster", () => {
   });
 });
 
-test.each(["beside a kubeconfig", "alone"])("an invalid --master %s is named", async (how) => {
-  const error = await rejectionOf(open(how === "alone" ? "" : write(), "https://[::"));
-  expect(error.code).toBe("CONFIG_INVALID");
-  expect(error.message).toBe('--master: invalid value "https://[::": must be a URL');
-});
+test.each(["together with a kubeconfig", "alone"])(
+  "an invalid --master %s is named",
+  async (how) => {
+    const error = await rejectionOf(open(how === "alone" ? "" : write(), "https://[::"));
+    expect(error.code).toBe("CONFIG_INVALID");
+    expect(error.message).toBe('--master: invalid value "https://[::": must be a URL');
+  },
+);
 
 test("a --master alone is reached without a login", async () => {
   const access = await openAccess({ kubeconfig: "", master: "localhost:8080", environment: {} });

@@ -268,7 +268,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
       .map((event) =>
         "begin" in event
           ? `${event.begin.subject}: ${event.begin.field}`
-          : `${event.end.subject}: mended`,
+          : `${event.end.subject}: resolved`,
       );
 
   test("name subject, field, rule and value", () => {
@@ -312,20 +312,20 @@ describe.each(BUILDS)("problems (%s)", (build) => {
     ]);
     core.put("Service", service("web", { externalIPs: ["10.0.0.1", "y"] }));
     expect(reported(core)).toEqual([
-      "Service shop/web: mended",
+      "Service shop/web: resolved",
       "Service shop/web: spec.externalIPs[1]",
     ]);
     core.put("Service", service("web"));
-    expect(reported(core)).toEqual(["Service shop/web: mended"]);
+    expect(reported(core)).toEqual(["Service shop/web: resolved"]);
     core.put("Service", service("web", { type: "Odd" }));
     core.remove("Service", "shop", "web");
-    expect(reported(core)).toEqual(["Service shop/web: spec.type", "Service shop/web: mended"]);
+    expect(reported(core)).toEqual(["Service shop/web: spec.type", "Service shop/web: resolved"]);
     core.put("EndpointSlice", { ...slice("s", "web", []), addressType: "FQDN" });
     core.beginReplace("EndpointSlice");
     core.endReplace("EndpointSlice");
     expect(reported(core)).toEqual([
       "EndpointSlice shop/s: addressType",
-      "EndpointSlice shop/s: mended",
+      "EndpointSlice shop/s: resolved",
     ]);
     core.put("Service", service("web"));
     expect(reported(core)).toEqual([]);
@@ -348,9 +348,9 @@ describe.each(BUILDS)("problems (%s)", (build) => {
     core.put("EndpointSlice", slice("web", "web", ["x"]));
     core.takeProblems();
     core.remove("EndpointSlice", "shop", "web");
-    expect(reported(core)).toEqual(["EndpointSlice shop/web: mended"]);
+    expect(reported(core)).toEqual(["EndpointSlice shop/web: resolved"]);
     core.remove("Service", "shop", "web");
-    expect(reported(core)).toEqual(["Service shop/web: mended"]);
+    expect(reported(core)).toEqual(["Service shop/web: resolved"]);
   });
 
   test("of one object are reported up to a limit, with long values truncated", () => {

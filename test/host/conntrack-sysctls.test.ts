@@ -31,7 +31,7 @@ test.each([
   ["few processors get the minimum", 32_768, 131_072, 2, 131_072],
   ["many processors get as much for each", 32_768, 131_072, 16, 524_288],
   ["a great many stop at 1048576", 32_768, 131_072, 96, 1_048_576],
-  ["and so does a larger minimum beside them", 32_768, 2_000_000, 96, 1_048_576],
+  ["and so does a minimum that is larger", 32_768, 2_000_000, 96, 1_048_576],
   ["a large minimum alone does not", 32_768, 2_000_000, 2, 2_000_000],
   ["exactly 1048576 for the processors leaves the minimum in force", 1024, 2_000_000, 1024, 2e6],
   ["nothing for each leaves the kernel alone, whatever the minimum", 0, 131_072, 16, 0],
@@ -98,7 +98,7 @@ describe("Sluice writes", () => {
     ["a liberal view of TCP", { tcpBeLiberal: true }, 2, {}, { nf_conntrack_tcp_be_liberal: 1 }],
     ["never a strict one", {}, 2, { nf_conntrack_tcp_be_liberal: 1 }, {}],
     [
-      "what the kernel does not say",
+      "a value that the kernel does not print",
       { udpMs: 1000 },
       2,
       { nf_conntrack_udp_timeout: undefined },

@@ -187,7 +187,7 @@ describe("a change detector", () => {
     detector.suspect();
     detector.beginWrite();
     detector.recordComparison();
-    state.counter = "mended";
+    state.counter = "repaired";
     detector.endWrite();
     await clock.advance(5 * CHANGE_COUNTER_POLL_MS);
     expect(compared).toHaveLength(1);

@@ -140,7 +140,7 @@ describe("of a refused restore", () => {
     });
 
   test.each([
-    ["the table before the one at fault is there", "filter", 1],
+    ["the table before the faulty one is written", "filter", 1],
     ["no table is there if the first is at fault", "nat", 2],
   ] as const)("%s", async (_, table, times) => {
     const { rules, state, restored } = familyOf();

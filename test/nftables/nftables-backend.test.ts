@@ -315,7 +315,7 @@ describe("a table of an earlier run", () => {
       { detector: { kind: "interface", name: "cni0", prefix: false } },
       'iifname != "cni0" fib',
     ],
-    ["what is invalid dropped", { dropInvalid: true }, "ct state invalid drop"],
+    ["invalid packets dropped", { dropInvalid: true }, "ct state invalid drop"],
   ])("with %s gets other rules and keeps its elements", (_name, options, rule) => {
     const { outcome, adopted } = adopt(options);
     expect([outcome, adopted]).toEqual(["adopted", lines(WORLD)]);
@@ -335,7 +335,7 @@ describe("a table of an earlier run", () => {
     ["a prefix of interfaces", { detector: { kind: "interface", name: "veth", prefix: true } }],
     ["ranges", { detector: { kind: "cidr", ipv4: RANGE, ipv6: RANGE6 } }],
     ["no counters", { counters: false }],
-    ["what is invalid dropped", { dropInvalid: true }],
+    ["invalid packets dropped", { dropInvalid: true }],
   ])("is recognized as intact with %s", (_name, options) => {
     const first = adopt(options).backend;
     apply(first, remove(1, ...WORLD), add(1, ...WORLD));
@@ -606,7 +606,7 @@ describe("affinity", () => {
   });
 
   test.each([
-    ["the frontend has no affinity any more", false, false, "endpoints", 1],
+    ["the frontend no longer has affinity", false, false, "endpoints", 1],
     ["the frontend still has it", true, false, "endpoints", 0],
     ["its policy became Local and the endpoint is elsewhere", true, true, "endpoints", 1],
     ["its policy became Local and the endpoint is here", true, true, "local-endpoints", 0],

@@ -62,15 +62,20 @@ describe("TypeScript", () => {
     expect(fragments("src/a.ts", text)).toEqual(["1 Reads a file.\n\n\n\n\n- FILE   the path"]);
   });
 
-  test("of the strings in tests, only their names", () => {
+  test("of the strings in tests, only names and the first of each row", () => {
     const text = [
       'describe("name of a group", () => {',
-      '  test.each([["not this string here"]])("a table of %s", () => {',
+      '  test.each([["name of a row", "not this string here"], [{ name: "a row as object" }]])("a table of %s", () => {',
       '    expect(render()).toBe("not this one either");',
       "  });",
       "});",
     ].join("\n");
-    expect(fragments("test/a.test.ts", text)).toEqual(["1 name of a group", "2 a table of %s"]);
+    expect(fragments("test/a.test.ts", text)).toEqual([
+      "1 name of a group",
+      "2 name of a row",
+      "2 a row as object",
+      "2 a table of %s",
+    ]);
   });
 });
 

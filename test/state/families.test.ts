@@ -43,7 +43,7 @@ test.each<
     "",
     [/clusterCIDR.*IPv4/],
   ],
-  ["no clusterCIDR, which is said elsewhere", "ClusterCIDR", BOTH, "", "", "", []],
+  ["no clusterCIDR, which has a warning of its own", "ClusterCIDR", BOTH, "", "", "", []],
   ["a node of one family", "ClusterCIDR", "10.0.0.1", "10.1.0.0/16", "", "", []],
   ["podCIDRs of IPv6 alone", "NodeCIDR", BOTH, "10.1.0.0/16", "fd01::/64", "", [/podCIDRs.*IPv4/]],
   ["interfaces tell pods", "BridgeInterface", BOTH, "10.1.0.0/16", "fd01::/64", "", []],

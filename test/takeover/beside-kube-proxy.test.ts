@@ -16,7 +16,7 @@ import { inside, type Mode, PATIENT, startUpstream, untilProgrammed } from "./re
 const PORTS = ["--healthz-bind-address=127.0.0.1:20256", "--metrics-bind-address=127.0.0.1:20249"];
 
 const reason = await missingControlPlane();
-if (reason !== undefined) console.log(`skip: beside the real kube-proxy: ${reason}`);
+if (reason !== undefined) console.log(`skip: next to the real kube-proxy: ${reason}`);
 
 describe.skipIf(reason !== undefined)("together with a running kube-proxy v1.36.3", () => {
   let plane: ControlPlane;

@@ -26,12 +26,12 @@ test.each([
     `policy DROP of chain FORWARD in table ip filter: forwarded packets of Services pass only if other rules accept them, for example: ${RULES}`,
   ],
   [
-    "of INPUT is told with the ports that kube-proxy accepted",
+    "of INPUT is reported with the ports that kube-proxy accepted",
     { ...INPUT, mark: undefined },
     "policy DROP of chain INPUT in table ip filter: KUBE-NODEPORTS, left by an iptables mode, still accepts connections to healthCheckNodePorts, but a reboot removes it; add rules that accept them: iptables -A INPUT -p tcp --dport PORT -j ACCEPT",
   ],
-  ["of INPUT without them is not told", { ...INPUT, hasEffect: false }, undefined],
-  ["that accepts is not told", { policyDrops: false }, undefined],
+  ["of INPUT without them is not reported", { ...INPUT, hasEffect: false }, undefined],
+  ["that accepts is not reported", { policyDrops: false }, undefined],
 ])("a policy %s", (_name, change, text) => {
   expect(describeDropPolicy(dropPolicy(change), 14)).toBe(text);
 });

@@ -200,7 +200,7 @@ describe("a cleanup", () => {
     });
 
     test.each([
-      ["a kubelet is there", "*filter\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n"],
+      ["a kubelet runs", "*filter\n:KUBE-KUBELET-CANARY - [0:0]\nCOMMIT\n"],
       ["another rule is in it", "*filter\n-A KUBE-FIREWALL -s 192.0.2.1/32 -j DROP\nCOMMIT\n"],
     ])("keeps KUBE-FIREWALL if %s", async (_why, text) => {
       restore(tool, LOCALHOST);

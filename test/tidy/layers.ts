@@ -142,7 +142,7 @@ export const LAYERS: readonly Layer[] = [
     from: src("base", "base/clock.ts", "core", "os", "problems", "source"),
     outside: ["node:", "yaml"],
     pure: false,
-    because: "it is a second source of objects beside the API server",
+    because: "it is a second source of objects",
   },
   {
     path: "src/config",
@@ -339,7 +339,7 @@ export const LAYERS: readonly Layer[] = [
     pure: false,
     because: "it knows the order of the steps; access to the world is handed in",
   },
-  // ── beside the flow ──
+  // ── outside the pipeline ──
   {
     path: "src/events",
     from: src("api-client", "base", "base/clock.ts", "base/log.ts"),

@@ -39,7 +39,7 @@ const BANNED: readonly Ban[] = [
     because: "the compiler does not report a misspelt property in it",
   },
   {
-    name: "path of somebody's machine",
+    name: "path of one machine",
     pattern: new RegExp(
       `(?<![\\w.\\-/])/(?:${word("ho", "me")}|${word("ro", "ot")}|${word("Us", "ers")}|${word("wo", "rk")}|var/${word("t", "mp")})/`,
     ),

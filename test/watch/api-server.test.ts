@@ -135,7 +135,7 @@ test("resumes after its connections were cut", async () => {
   const before = core.log.length;
   await until("what was missed is here", () => core.names().includes("missed"), { clock });
   expect(core.log.slice(before).filter((line) => line.includes(" Service "))).toHaveLength(1);
-  await until("the end of the problem is told", () => source.status().lastError === "");
+  await until("the problem is resolved", () => source.status().lastError === "");
 });
 
 test("lists again after 410, and removes objects that vanished", async () => {
@@ -164,18 +164,18 @@ test("uses a rotated token, and recovers from a 401 without a delay", async () =
 test("reports a rejected token, and recovers when it is replaced", async () => {
   api.accepted = new Set(["Bearer two"]);
   source.start();
-  await until("the refusal is told", () => source.status().lastError.includes(": 401"));
+  await until("the refusal is reported", () => source.status().lastError.includes(": 401"));
   expect(source.synced).toBe(false);
   writeFileSync(tokenFile, "two\n");
   await until("it is synced", () => source.synced, { clock });
-  await until("the end of the problem is told", () => source.status().lastError === "");
+  await until("the problem is resolved", () => source.status().lastError === "");
 });
 
 test("waits for a server that does not exist yet", async () => {
   const { port } = api;
   await api.stop();
   source.start();
-  await until("the absence is told", () => source.status().lastError.includes("ECONNREFUSED"));
+  await until("the absence is reported", () => source.status().lastError.includes("ECONNREFUSED"));
   api = await startFakeApi({ certificate, port });
   api.put(SERVICES, "late");
   api.put(NODES, "here", { status: { addresses: [{ type: "InternalIP", address: "10.0.0.1" }] } });

@@ -17,8 +17,8 @@ import { type TableName, tableFamily, tableKind } from "../../model/tables.ts";
 import type { Family } from "../../net/address.ts";
 import { PROTOCOLS } from "../../net/protocol.ts";
 import type { RulesetOptions } from "./fixed-chains.ts";
-import { TransactionalMap } from "./journaled.ts";
 import type { Describe } from "./port-description.ts";
+import { TransactionalMap } from "./transactional-map.ts";
 
 /** An address and port, or a node port, with all elements of the tables that concern it. */
 export interface FrontendElements {

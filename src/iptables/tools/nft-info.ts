@@ -74,7 +74,7 @@ export function listChains(
 /**
  * Counts the rules of a chain, and how many of them name a chain for which `names` returns true.
  * Both are 0 if the chain does not exist. Stops soon after `enough`. The result is approximate if
- * other processes change rules meanwhile. Throws like `NftInfo.hasChain`.
+ * other programs change rules meanwhile. Throws like `NftInfo.hasChain`.
  */
 export function countRules(
   family: Family,

@@ -19,7 +19,7 @@ import { type ReadElement, readElements, readElementsAt, readPresentAt } from ".
 export interface TableElements {
   readonly keysAndValues: Uint8Array;
   readonly count: number;
-  /** The table also contains a catchall element, which another process added. */
+  /** The table also contains a catchall element, which another program added. */
   readonly catchall?: boolean;
 }
 

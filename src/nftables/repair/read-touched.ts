@@ -1,5 +1,5 @@
 /**
- * Reads the elements that another process touched: only these if they are few, otherwise the whole
+ * Reads the elements that another program touched: only these if they are few, otherwise the whole
  * table.
  */
 import type { Core } from "../../core/core.ts";

@@ -1,5 +1,5 @@
 /**
- * Repairs drift that other processes caused: elements here, the table with its chains and rules in
+ * Repairs drift that other programs caused: elements here, the table with its chains and rules in
  * table-keeper.ts.
  */
 import type { ApplyResult } from "../../backend/backend.ts";
@@ -22,7 +22,7 @@ export interface RepairOptions {
   readonly socket: Netlink;
   readonly clock: Clock;
   readonly keeper: TableKeeper;
-  /** Called when another process added elements to this map of clients (session affinity). */
+  /** Called when another program added elements to this map of clients (session affinity). */
   readonly affinityTouched: (map: string) => void;
   /** Limit per transaction. */
   readonly maxOperations: number;

@@ -172,7 +172,7 @@ export class TableKeeper {
     this.send(`activate table inet ${TABLE}`);
   }
 
-  /** Deletes the catchall elements that other processes added to these tables. */
+  /** Deletes the catchall elements that other programs added to these tables. */
   deleteCatchalls(ids: readonly TableId[]): void {
     this.batch.begin();
     writeDeleteCatchalls(this.batch, ids);

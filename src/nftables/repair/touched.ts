@@ -1,5 +1,5 @@
 /**
- * Records what another process touched, from events, and what was in a refused transaction of ours.
+ * Records what another program touched, from events, and what was in a refused transaction of ours.
  * It tells where to look; the actual state is read from the kernel.
  */
 
@@ -27,7 +27,7 @@ export class TouchedObjects {
   readonly keys = new Map<TableId, ByteBuffer>();
   /** Tables to read completely. */
   readonly wholeTables = new Set<TableId>();
-  /** Maps of clients, filled by packets, to which another process added elements. */
+  /** Maps of clients, filled by packets, to which another program added elements. */
   readonly affinityMaps = new Set<string>();
   /** Names of touched objects, to recognize a process that keeps changing the same ones. */
   readonly objects = new Set<string>();

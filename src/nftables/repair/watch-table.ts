@@ -1,4 +1,4 @@
-/** Watches for changes to our table by other processes, through nf_tables events. */
+/** Watches for changes to our table by other programs, through nf_tables events. */
 
 import type { ForeignChange } from "../../backend/drift.ts";
 import type { Clock } from "../../base/clock.ts";

@@ -124,7 +124,7 @@ export class KnownActions {
     for (const chain of actionChains(code, family, this.masqueradeBit)) {
       if (this.#chains.has(chain.name)) continue;
       writeChain(batch, chain);
-      // Another process may have made a chain with this name.
+      // Another program may have made a chain with this name.
       writeFlush(batch, chain.name);
       writeRules(batch, chain);
       this.#chains.add(chain.name);

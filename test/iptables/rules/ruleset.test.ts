@@ -42,7 +42,7 @@ const CASES: readonly Case[] = [
       -A KUBE-SVC-${SVC} -p tcp -j DNAT --to-destination 10.1.0.6:8080`,
   },
   {
-    name: "masqueradeAll: whoever it is from",
+    name: "masqueradeAll: from every source",
     served: { service: SERVICE, endpoints: { cluster: ["10.1.0.5:8080"] } },
     options: { masqueradeAll: true, comments: false, masqueradeBit: 31 },
     nat: ["KUBE-SERVICES", "KUBE-SVC-OUTSIDE"],
@@ -166,7 +166,7 @@ const CASES: readonly Case[] = [
       -A KUBE-EXT-${SVC} -j KUBE-SVL-${SVC}`,
   },
   {
-    name: "source ranges: a chain that lets them in, and a rule that drops whom it did not",
+    name: "source ranges: a chain that lets them in, and a rule that drops all others",
     served: {
       service: { ...BALANCER, sourceRanges: ["203.0.113.0/24", "198.51.100.7/32"] },
       endpoints: BOTH,

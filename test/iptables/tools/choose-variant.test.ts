@@ -63,7 +63,7 @@ describe("the variant is", () => {
       "kubelet's chain KUBE-IPTABLES-HINT is in the legacy tables",
     ],
     [
-      "that of an old kubelet's canary for IPv6",
+      "the variant of an old kubelet's canary for IPv6",
       "nft",
       () => hint("ip6tables-legacy", "KUBE-KUBELET-CANARY"),
       "legacy",
@@ -100,7 +100,7 @@ describe("the variant is", () => {
       "most rules of other programs are in nf_tables (at least 2 against 1)",
     ],
     [
-      "that of others' rules, whatever there is of kube-proxy's names",
+      "the variant of foreign rules, despite rules with kube-proxy's names",
       "nft",
       () => {
         kubeProxyChains("iptables-nft", 9);
@@ -127,13 +127,13 @@ describe("the variant is", () => {
       "existing rules of Sluice or kube-proxy are in nf_tables",
     ],
     [
-      "what plain iptables is, legacy",
+      "the variant of plain iptables, legacy",
       "legacy",
       () => {},
       "legacy",
       "/iptables writes to the legacy tables",
     ],
-    ["what plain iptables is, nft", "nft", () => {}, "nft", "/iptables writes to nf_tables"],
+    ["the variant of plain iptables, nft", "nft", () => {}, "nft", "/iptables writes to nf_tables"],
   ] as const)("%s", async (_name, plain, prepare, variant, why) => {
     using fake = machine(plain);
     prepare();

@@ -49,7 +49,7 @@ describe("an element that the kernel refuses in a repair", () => {
   test.each([
     ["and names", true, "flush map inet sluice endpoints4", undefined],
     ["and does not name", false, "flush map inet sluice endpoints4", undefined],
-    ["when the table is made anew, and names", true, "flush ruleset", undefined],
+    ["when the table is created again, and names", true, "flush ruleset", undefined],
     ["where transactions are small, and does not name", false, "flush ruleset", 4000],
   ])("%s leaves its owner out, and all others are served", async (_, named, command, maxBytes) => {
     world = driftedWorld({}, maxBytes);

@@ -56,7 +56,7 @@ describe("is repaired:", () => {
       1,
     ],
     [
-      "an element whose value was replaced",
+      "an element with another value",
       `delete element inet sluice endpoints4 { ${SLOT} }
        add element inet sluice endpoints4 { ${SLOT} : 10.9.9.9 . 9 }`,
       { element: 1 },
@@ -496,7 +496,7 @@ describe("other options for a table in use", () => {
       { detector: { kind: "cidr", ipv4: parseCidr("10.244.0.0/20") as Cidr } },
       "10.244.0.0/20",
     ],
-    ["what is invalid dropped", { dropInvalid: true }, "ct state invalid drop"],
+    ["invalid packets dropped", { dropInvalid: true }, "ct state invalid drop"],
   ] as const)("are applied without a change of any element: %s", async (_, options, rule) => {
     await world.nft("add chain inet sluice mine");
     await world.repair();

@@ -48,7 +48,7 @@ const VARIANTS: readonly (readonly [string, SkeletonOptions])[] = [
   ["pods by their bridge", options({ kind: "interface", name: "cni0", prefix: false })],
   ["pods by a prefix of interfaces", options({ kind: "interface", name: "veth", prefix: true })],
   ["everything masqueraded, by bit 0", options(CIDRS, { masqueradeAll: true, masqueradeBit: 0 })],
-  ["what is invalid dropped", options(CIDRS, { dropInvalid: true })],
+  ["invalid packets dropped", options(CIDRS, { dropInvalid: true })],
   // nft prints a test of bit 31 as a range, so bit 30 is the last with a plain text.
   ["mark bit 30, without counters", options(CIDRS, { masqueradeBit: 30, counters: false })],
 ];
