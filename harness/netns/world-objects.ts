@@ -40,6 +40,8 @@ export interface ServiceSpec {
   readonly headless?: boolean;
   readonly externalIPs?: readonly string[];
   readonly ipMode?: "VIP" | "Proxy";
+  /** Load balancer addresses; by default one per family, from the number. */
+  readonly vips?: readonly string[];
   readonly externalPolicy?: "Cluster" | "Local";
   readonly internalPolicy?: "Cluster" | "Local";
   readonly affinitySeconds?: number;
@@ -66,8 +68,9 @@ export function service(spec: ServiceSpec): Manifest {
     : type === "ExternalName"
       ? []
       : FAMILIES.map((family) => clusterIp(number, family));
-  const ingress = FAMILIES.map((family) => ({
-    ip: vip(number, family),
+  const vips = spec.vips ?? FAMILIES.map((family) => vip(number, family));
+  const ingress = vips.map((ip) => ({
+    ip,
     ...(spec.ipMode === undefined ? {} : { ipMode: spec.ipMode }),
   }));
   return {

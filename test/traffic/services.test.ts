@@ -210,6 +210,44 @@ describeBackends((backend) => {
       );
     });
 
+    const NODE1 = FAMILIES.map((each) => addressOf("node1", each));
+    const ELSEWHERE = ["203.0.113.128/25", "2001:db8:ffff::/48"];
+    const ON_BOTH: Endpoints = ["a1", "b1"];
+    // The node's SSH must not depend on a Service: cilium 44430, 43206 and 46010.
+    test.each<[name: string, own: Own, endpoints: Endpoints, expected: readonly string[]]>([
+      ["a load balancer", { type: "LoadBalancer", vips: NODE1 }, ON_BOTH, BOTH],
+      [
+        "a load balancer with a Local policy",
+        { type: "LoadBalancer", vips: NODE1, externalPolicy: "Local" },
+        ON_BOTH,
+        ["a1"],
+      ],
+      [
+        "a load balancer that does not allow the caller",
+        { type: "LoadBalancer", vips: NODE1, sourceRanges: ELSEWHERE },
+        ON_BOTH,
+        ["timeout"],
+      ],
+      ["a load balancer without endpoints", { type: "LoadBalancer", vips: NODE1 }, [], ["refused"]],
+      ["an external IP", { externalIPs: NODE1 }, ON_BOTH, BOTH],
+    ])("the node's own ports work if it shares its address with %s", async (...row) => {
+      const [, own, endpoints, expected] = row;
+      const { world } = fixture;
+      const call = async (from: Location, port: number) =>
+        nameOf(await world.connect(from, addressOf("node1", family), port, { timeoutMs: 250 }));
+      const { remove } = await given(own, endpoints);
+      try {
+        expect(expected).toContain(await call("outside", 80));
+        for (const from of ["outside", "node2", "a1", "node1"] as const) {
+          expect(await call(from, 9090)).toBe("node1");
+          expect(await call(from, 9091)).toBe("refused");
+        }
+      } finally {
+        await remove();
+      }
+      expect(await call("outside", 80)).toBe("refused");
+    });
+
     testUnless("unused clusterIPs", backend)(
       "packets to unused clusterIPs of a new ServiceCIDR are dropped",
       async () => {
