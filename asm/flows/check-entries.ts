@@ -155,12 +155,15 @@ function isStale(frontend: usize, size: u32): i32 {
   if (!learnEndpoints(frontend)) return NO_MEMORY;
   const endpoints = load<u32>(frontend, FRONTEND_COUNT);
   if (endpoints == UNKNOWN) return 0;
+  // This includes an endpoint with the frontend's own address and port, for example a host network
+  // pod behind a load balancer address of its node. Translation then changes nothing.
+  if (isServedBy(frontend, source, sourcePort)) return 0;
   if (destinationPort == sourcePort && sameBytes(destination, source, size)) {
     // The connection was never translated. That is fine without endpoints, but a black hole if
     // there are any. If the entry had another purpose, its next packet creates it again.
     return endpoints > 0 ? 1 : 0;
   }
-  return isServedBy(frontend, source, sourcePort) ? 0 : 1;
+  return 1;
 }
 
 // Deletes exactly this entry, not a later one with the same tuple, because the kernel compares the

@@ -99,8 +99,10 @@ function isStale(entry: Entry, world: FlowsWorld): boolean {
   }
   const endpoints = world.held.has(frontend) ? world.held.get(frontend) : new Set<string>();
   if (endpoints === undefined) return false;
+  // An endpoint may have the frontend's own address and port: translation changes nothing then.
+  if (endpoints.has(`${source} ${sourcePort}`)) return false;
   const translated = source !== destination || sourcePort !== destinationPort;
-  return translated ? !endpoints.has(`${source} ${sourcePort}`) : endpoints.size > 0;
+  return translated || endpoints.size > 0;
 }
 
 interface Attribute {

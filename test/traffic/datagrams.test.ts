@@ -1,6 +1,6 @@
 /** To the kernel, datagrams from one source port are one flow. They follow their Service. */
 import { describe, expect, test } from "bun:test";
-import { FAMILIES, type Family } from "../../harness/netns/addresses.ts";
+import { addressOf, FAMILIES, type Family } from "../../harness/netns/addresses.ts";
 import { connect, nameOf, type Target } from "../../harness/netns/connections.ts";
 import { frontend } from "../../harness/netns/frontends.ts";
 import { pollUntil } from "../../harness/waiting.ts";
@@ -84,6 +84,42 @@ describeBackends((backend) => {
       expect(await pollUntil(ask, (name) => name === "refused")).toBe("refused");
       await updateEndpoints(["b1"]);
       expect(await pollUntil(ask, (name) => name === "b1")).toBe("b1");
+    });
+
+    test("a flow stays with an endpoint that has the frontend's own address and port", async () => {
+      const { world } = fixture;
+      const ports = [{ protocol: "UDP", port: 8081, target: 8081 }] as const;
+      const vips = FAMILIES.map((each) => addressOf("node1", each));
+      const made = await fixture.given({ type: "LoadBalancer", vips, ports }, ["node1"]);
+      try {
+        const { handle, name } = await world.connect("outside", addressOf("node1", family), 8081, {
+          transport: "udp",
+          hold: true,
+        });
+        expect(name).toBe("node1");
+        // Its id tells an entry from a later one of the same flow.
+        const entries = () =>
+          world.run("node1", [
+            ...["conntrack", "-L", "-f", family === 4 ? "ipv4" : "ipv6", "-p", "udp"],
+            ...["--orig-port-dst", "8081", "-o", "id"],
+          ]);
+        const id = async () => /\bid=(\d+)/.exec(await entries())?.[1];
+        const before = await id();
+        expect(before).toBeDefined();
+        await made.updateEndpoints(["node1", "a1"]);
+        // The pass over the conntrack entries is over when the flows of another Service moved.
+        const other = await given();
+        const its = await connect(world, other.at(family), { transport: "udp", hold: true });
+        await other.updateEndpoints(["b1"]);
+        const followed = () => askAgain(its.handle);
+        expect(await pollUntil(followed, (each) => each === "b1")).toBe("b1");
+        expect(await id()).toBe(before);
+        expect(await askAgain(handle)).toBe("node1");
+        await world.switchboard.hangup(handle);
+        await world.switchboard.hangup(its.handle);
+      } finally {
+        await made.remove();
+      }
     });
 
     test.each(["node port", "vip"] as const)(
