@@ -17,17 +17,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '/^# usage/,/^set /{s/^# \{0,1\}//;/^set /d;p}' demo/run.sh; }
+# shellcheck source=scripts/options.sh disable=SC1091
+. scripts/options.sh
 for option in "$@"; do
   case $option in
     --keep) ;;
     -h | --help)
-      usage
+      usage demo/run.sh
       exit
       ;;
     *)
       echo "demo: unknown option \"$option\"" >&2
-      usage >&2
+      usage demo/run.sh >&2
       exit 2
       ;;
   esac
