@@ -1,7 +1,7 @@
 /** Finds prose in TypeScript: comments, and string literals that people read. */
 import { SyntaxKind } from "typescript/unstable/ast";
 import { createScanner } from "typescript/unstable/ast/scanner";
-import { commentText, type Fragment, hideLayout } from "./fragment.ts";
+import { commentFragment, type Fragment, hideLayout } from "./fragment.ts";
 
 interface Token {
   readonly kind: SyntaxKind;
@@ -92,11 +92,7 @@ function comments(tokens: readonly Token[], text: string, lineAt: LineAt): Fragm
       found.push({ line, last, column, text: comment });
     }
   }
-  return found.map(({ line, text: comment }) => ({
-    line,
-    text: commentText(comment),
-    wraps: true,
-  }));
+  return found.map(({ line, text: comment }) => commentFragment(line, comment));
 }
 
 /** Literals joined by `+` are one fragment, and a substitution is a code span in it. */

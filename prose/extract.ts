@@ -1,7 +1,7 @@
 /** Finds the prose of a file by its kind. */
 import { parseDocument, visit } from "yaml";
 import { extractTypeScript } from "./extract-typescript.ts";
-import { commentText, type Fragment } from "./fragment.ts";
+import { commentFragment, type Fragment } from "./fragment.ts";
 
 /** Returns undefined for a file without prose that we check. */
 export function extractProse(path: string, text: string): Fragment[] | undefined {
@@ -32,11 +32,7 @@ function lineComments(text: string, pattern: RegExp): Fragment[] {
       before.last = index + 1;
     } else found.push({ line: index + 1, last: index + 1, text: comment });
   });
-  return found.map(({ line, text: comment }) => ({
-    line,
-    text: commentText(comment),
-    wraps: true,
-  }));
+  return found.map(({ line, text: comment }) => commentFragment(line, comment));
 }
 
 /** Texts that a script prints. */

@@ -19,8 +19,13 @@ const COLUMNS = /^\s*(\S.*? {2,}(?=\S))/;
 /** A command line with its options, or a drawing of a record, up to a blank line. */
 const DRAWING = /^(?:usage: |Usage: |Record [A-Z_]+(?: |, )).*(?:\n.+)*/gm;
 
+/** A comment that begins at this line of the file, without its delimiters. */
+export function commentFragment(line: number, comment: string): Fragment {
+  return { line, text: commentText(comment), wraps: true };
+}
+
 /** Takes the delimiters from a comment, and keeps its lines. */
-export function commentText(comment: string): string {
+function commentText(comment: string): string {
   const lines = comment
     .replace(/\*\/$/, "")
     .split("\n")

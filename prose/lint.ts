@@ -15,6 +15,7 @@
 import { relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ROOT, repositoryFiles, textOf } from "../harness/repository.ts";
+import { messageOf } from "../src/base/errors.ts";
 import { checkProse } from "./check.ts";
 import { EXEMPTIONS, type Exemption } from "./exemptions.ts";
 
@@ -78,6 +79,6 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`prose: ${error instanceof Error ? error.message : error} (see --help)\n`);
+  process.stderr.write(`prose: ${messageOf(error)} (see --help)\n`);
   process.exitCode = 2;
 }
