@@ -43,8 +43,12 @@ export class PurgeTiming {
    */
   purge(): boolean {
     const { core, affinity, clock, cleanupFailed } = this.#options;
-    if (affinity === undefined || !affinity.hasStale || this.#mustWait()) return true;
+    if (affinity === undefined || !affinity.hasStale) return true;
     const started = clock.monotonic();
+    if (started < this.#earliest) {
+      this.#wakeWhenDue();
+      return true;
+    }
     try {
       affinity.purge(core);
     } catch (thrown) {
@@ -57,24 +61,18 @@ export class PurgeTiming {
     const ended = clock.monotonic();
     const rest = Math.max(PURGE_COOLDOWN_MS, (ended - started) * PURGE_COOLDOWN_FACTOR);
     this.#earliest = ended + rest;
-    if (affinity.hasStale) this.#mustWait();
+    if (affinity.hasStale) this.#wakeWhenDue();
     return true;
   }
 
-  /**
-   * Returns true if it is too soon for another purge, and makes sure that a timer wakes the loop.
-   */
-  #mustWait(): boolean {
+  /** Makes sure that a timer wakes the loop when the next purge may start. */
+  #wakeWhenDue(): void {
     const { clock, wake } = this.#options;
-    const wait = this.#earliest - clock.monotonic();
-    if (wait <= 0) return false;
-    if (!this.#timerSet) {
-      this.#timerSet = true;
-      clock.after(wait, () => {
-        this.#timerSet = false;
-        wake();
-      });
-    }
-    return true;
+    if (this.#timerSet) return;
+    this.#timerSet = true;
+    clock.after(this.#earliest - clock.monotonic(), () => {
+      this.#timerSet = false;
+      wake();
+    });
   }
 }
