@@ -98,13 +98,12 @@ export class FlowReconciler {
     let failed = false;
     try {
       const dumps = core.flows.begin();
-      for (const version of [4, 6] as const) {
-        const own = dumps.filter((dump) => dump.family === version);
+      for (const family of [4, 6] as const) {
+        const own = dumps.filter((dump) => dump.family === family);
         if (own.length === 0) continue;
-        const passed = await this.#passFamily(version, own);
-        const { family, entries, deleted } = passed;
+        const passed = await this.#passFamily(family, own);
         const [busyMs, durationMs] = [roundMs(passed.busyMs), roundMs(passed.durationMs)];
-        log.debug(2, "Checked conntrack entries", { family, entries, deleted, busyMs, durationMs });
+        log.debug(2, "Checked conntrack entries", { ...passed, busyMs, durationMs });
         report(passed);
       }
       log.rearm(FAILED);
