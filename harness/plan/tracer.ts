@@ -33,7 +33,8 @@ export function trace(
 ): PacketOutcome {
   const elements = new Elements(plan, packet.to.includes(":") ? 6 : 4);
   const frontend = `${packet.to} ${packet.port}`;
-  if (elements.has("guarded", frontend) && !elements.allows(frontend, packet.from)) return "drop";
+  if (elements.has("restricted", frontend) && !elements.allows(frontend, packet.from))
+    return "drop";
 
   const isNode = dataplane.nodeAddresses.includes(packet.from);
   const isPod =
@@ -124,7 +125,7 @@ class Elements {
   }
 
   allows(frontend: string, source: string): boolean {
-    return this.inRange("allowed", source, `${frontend} from `);
+    return this.inRange("allowed-sources", source, `${frontend} from `);
   }
 
   inRange(table: string, address: string, before = ""): boolean {

@@ -58,9 +58,9 @@ export const TABLES = [
   /** ClusterIPs of served Services. */
   { name: "cluster-ips", key: ["address"], value: "none" },
   /** Frontends with loadBalancerSourceRanges. */
-  { name: "guarded", key: ["address", "protocol", "port"], value: "none" },
+  { name: "restricted", key: ["address", "protocol", "port"], value: "none" },
   /** Guarded frontend and a source range that may use it. */
-  { name: "allowed", key: ["address", "protocol", "port", "range"], value: "none" },
+  { name: "allowed-sources", key: ["address", "protocol", "port", "range"], value: "none" },
   /** Addresses of this node that serve node ports. */
   { name: "node-addresses", key: ["address"], value: "none" },
   /** Endpoint of this node, twice: it connects to itself. */

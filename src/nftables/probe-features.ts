@@ -64,7 +64,11 @@ const FEATURES: readonly Feature[] = [
   { name: "maps with concatenated keys", needs: ["frontends4", "frontends6"], chains: [] },
   { name: "verdict maps", needs: ["choices4"], chains: [] },
   { name: "sets of intervals", needs: ["service-cidrs4"], chains: [] },
-  { name: "concatenated intervals (Linux 5.6)", needs: ["allowed4", "allowed6"], chains: [] },
+  {
+    name: "concatenated intervals (Linux 5.6)",
+    needs: ["allowed-sources4", "allowed-sources6"],
+    chains: [],
+  },
   { name: "dynamic maps with timeouts", needs: ["affinity4"], chains: [] },
   {
     name: "numgen",

@@ -96,7 +96,7 @@ function addElements(
       slots.set(readSlot(table, key), printEndpoint(value));
     } else {
       frontend.hasSourceRanges = true;
-      if (name === "allowed") frontend.allowed.push(printRange(readRange(table, key)));
+      if (name === "allowed-sources") frontend.allowed.push(printRange(readRange(table, key)));
     }
   });
 }

@@ -55,10 +55,10 @@ export function planService(
     if (!claims.holds(service.id, addressKey(address.bytes))) continue;
     writer.address(CLUSTER_IPS[address.family], service.id, address.bytes);
   }
-  const guarded = service.vips.length > 0 && service.sourceRanges.length > 0;
+  const restricted = service.vips.length > 0 && service.sourceRanges.length > 0;
   const allowed = {
-    4: guarded ? allowedSources(service, 4, primary) : [],
-    6: guarded ? allowedSources(service, 6, primary) : [],
+    4: restricted ? allowedSources(service, 4, primary) : [],
+    6: restricted ? allowedSources(service, 6, primary) : [],
   };
   const byPort: EndpointSelection[] = [];
   for (const choice of choices) byPort[choiceIndex(choice.portIndex, choice.family)] = choice;

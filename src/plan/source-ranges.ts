@@ -11,8 +11,8 @@ import { cidrContains, cidrOf, removeNested } from "../net/cidr.ts";
 import type { Frontend } from "../state/frontends.ts";
 import type { DesiredWriter } from "./desired.ts";
 
-const GUARDED = { 4: tableId("guarded", 4), 6: tableId("guarded", 6) };
-const ALLOWED = { 4: tableId("allowed", 4), 6: tableId("allowed", 6) };
+const RESTRICTED = { 4: tableId("restricted", 4), 6: tableId("restricted", 6) };
+const ALLOWED = { 4: tableId("allowed-sources", 4), 6: tableId("allowed-sources", 6) };
 
 /**
  * Returns the sources that may use the Service's VIPs of a family, disjoint. Empty if every source
@@ -34,7 +34,7 @@ export function allowedSources(
 }
 
 /**
- * Writes the guard of one VIP frontend. It comes before the endpoint choice, so it is written even
+ * Writes the source restriction of one VIP frontend. It comes before the endpoint choice, so it is written even
  * without endpoints.
  */
 export function planSources(
@@ -44,7 +44,7 @@ export function planSources(
   writer: DesiredWriter,
 ): void {
   if (allowed.length === 0) return;
-  writer.member(GUARDED[frontend.family], service.id, frontend);
+  writer.member(RESTRICTED[frontend.family], service.id, frontend);
   for (const range of allowed) {
     writer.allowed(ALLOWED[frontend.family], service.id, frontend, range);
   }

@@ -30,7 +30,7 @@ const OWNERS = 4;
 const TABLES_TRIED = [
   frontends,
   clusterIPs,
-  tableId("allowed", 6),
+  tableId("allowed-sources", 6),
   slots,
   tableId("nodeport-local-endpoints", 6),
 ];

@@ -69,7 +69,7 @@ describe("the fields of a table key", () => {
   test("may end in a range", () => {
     const range = [10, 0, 0, 0, 10, 255, 255, 255];
     const key = Uint8Array.from([10, 96, 0, 1, 6, 0, 0, 0, 0, 80, 0, 0, ...range]);
-    const { first, last } = readRange(tableId("allowed", 4), key);
+    const { first, last } = readRange(tableId("allowed-sources", 4), key);
     expect([...first, ...last]).toEqual(range);
     const alone = readRange(tableId("service-cidrs", 4), Uint8Array.from(range));
     expect([...alone.first, ...alone.last]).toEqual(range);

@@ -29,7 +29,7 @@ describe("tables", () => {
     ["nodeports", 8, 8, 4, 4],
     ["nodeport-endpoints", 12, 12, 8, 20],
     ["cluster-ips", 4, 16, 0, 0],
-    ["allowed", 20, 56, 0, 0],
+    ["allowed-sources", 20, 56, 0, 0],
     ["hairpin", 8, 32, 0, 0],
     ["service-cidrs", 8, 32, 0, 0],
     ["health-check-ports", 4, 4, 0, 0],

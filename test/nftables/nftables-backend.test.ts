@@ -140,8 +140,8 @@ describe("elements", () => {
     expect(of("endpoints4")).toContain('{"concat":["10.96.0.1","tcp",80,1]}');
     expect(of("endpoints4")).toContain('{"concat":["10.244.1.1",8080]}');
     expect(of("local-endpoints6")).toContain('{"concat":["fd00:96::1","udp",53,0]}');
-    expect(of("allowed4")).toContain('{"prefix":{"addr":"198.51.100.0","len":24}}');
-    expect(of("allowed6")).toContain('{"prefix":{"addr":"2001:db8:1::","len":48}}');
+    expect(of("allowed-sources4")).toContain('{"prefix":{"addr":"198.51.100.0","len":24}}');
+    expect(of("allowed-sources6")).toContain('{"prefix":{"addr":"2001:db8:1::","len":48}}');
     expect(of("service-cidrs4")).toBe(
       '[{"prefix":{"addr":"10.96.0.0","len":16}},{"prefix":{"addr":"10.97.0.0","len":16}},{"prefix":{"addr":"255.255.0.0","len":16}}]',
     );
@@ -173,8 +173,8 @@ describe("elements", () => {
   });
 
   test("of an interval can be replaced in one transaction", () => {
-    const before = element("allowed", 4, ["192.0.2.1", "TCP", 80, "198.51.100.0/24"]);
-    const after = element("allowed", 4, ["192.0.2.1", "TCP", 80, "198.51.0.0/16"]);
+    const before = element("allowed-sources", 4, ["192.0.2.1", "TCP", 80, "198.51.100.0/24"]);
+    const after = element("allowed-sources", 4, ["192.0.2.1", "TCP", 80, "198.51.0.0/16"]);
     apply(backend, add(1, before));
     expect(apply(backend, remove(1, before), add(1, after))).toMatchObject({ ok: true });
   });

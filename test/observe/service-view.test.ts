@@ -52,8 +52,8 @@ test("a Service has its frontends in order, its endpoints by slot, and its probl
   committed.set("endpoints", WEB, "10.96.0.1 TCP 80 slot-0", "10.1.0.1 8080");
   committed.set("endpoints", OTHER, "10.96.0.2 TCP 80 slot-0", "10.1.0.9 8080");
   committed.set("cluster-ips", WEB, "10.96.0.1");
-  committed.set("guarded", WEB, "1.2.3.4 TCP 80");
-  committed.set("allowed", WEB, "1.2.3.4 TCP 80 10.0.0.0 10.255.255.255");
+  committed.set("restricted", WEB, "1.2.3.4 TCP 80");
+  committed.set("allowed-sources", WEB, "1.2.3.4 TCP 80 10.0.0.0 10.255.255.255");
   committed.set("nodeports-outside", WEB, "TCP 30080", { verb: "accept" });
   committed.set("nodeports-no-endpoints", WEB, "TCP 30080", { verb: "drop" });
   committed.set("no-endpoints", WEB, "fd00::1 UDP 53", { verb: "reject" });

@@ -397,15 +397,15 @@ const SOURCE_RANGES: readonly Case[] = [
     ],
     endpoints: [BOTH],
     want: `${VIP}
-      allowed4 1.2.3.4 tcp 80 from 192.0.2.7/32 (default/web)
-      allowed4 1.2.3.4 tcp 80 from 198.51.100.0/24 (default/web)
+      allowed-sources4 1.2.3.4 tcp 80 from 192.0.2.7/32 (default/web)
+      allowed-sources4 1.2.3.4 tcp 80 from 198.51.100.0/24 (default/web)
       endpoints4 203.0.113.1 tcp 80 slot 0 -> 10.1.0.5:8080
       endpoints4 203.0.113.1 tcp 80 slot 1 -> 10.1.1.5:8080
       frontends4 203.0.113.1 tcp 80 -> pick endpoints 2 masquerade (default/web)
-      guarded4 1.2.3.4 tcp 80 (default/web)
       nodeport-endpoints4 tcp 30080 slot 0 -> 10.1.0.5:8080
       nodeport-endpoints4 tcp 30080 slot 1 -> 10.1.1.5:8080
-      nodeports4 tcp 30080 -> pick nodeport-endpoints 2 masquerade (default/web)`,
+      nodeports4 tcp 30080 -> pick nodeport-endpoints 2 masquerade (default/web)
+      restricted4 1.2.3.4 tcp 80 (default/web)`,
   },
   {
     name: "a range of everything lifts the restriction",
@@ -418,9 +418,9 @@ const SOURCE_RANGES: readonly Case[] = [
     services: [{ ...LB, sourceRanges: ["0.0.0.0/1", "128.0.0.0/1"] }],
     endpoints: [BOTH],
     want: `${VIP}
-      allowed4 1.2.3.4 tcp 80 from 0.0.0.0/1 (default/web)
-      allowed4 1.2.3.4 tcp 80 from 128.0.0.0/1 (default/web)
-      guarded4 1.2.3.4 tcp 80 (default/web)`,
+      allowed-sources4 1.2.3.4 tcp 80 from 0.0.0.0/1 (default/web)
+      allowed-sources4 1.2.3.4 tcp 80 from 128.0.0.0/1 (default/web)
+      restricted4 1.2.3.4 tcp 80 (default/web)`,
   },
   {
     name: "ranges of the other family only do not restrict",
@@ -440,11 +440,11 @@ const SOURCE_RANGES: readonly Case[] = [
     ],
     endpoints: [{ cluster: ["10.1.0.5:8080", "10.1.1.5:8080"] }],
     want: `${VIP}
-      allowed4 1.2.3.4 tcp 80 from 198.51.100.0/24 (default/web)
+      allowed-sources4 1.2.3.4 tcp 80 from 198.51.100.0/24 (default/web)
       cluster-ips6 fd00::1 (default/web)
-      guarded4 1.2.3.4 tcp 80 (default/web)
       no-endpoints6 2001:db8::4 tcp 80 -> reject (default/web)
-      no-endpoints6 fd00::1 tcp 80 -> reject (default/web)`,
+      no-endpoints6 fd00::1 tcp 80 -> reject (default/web)
+      restricted4 1.2.3.4 tcp 80 (default/web)`,
   },
   {
     name: "the node's own address in a range lets the node use the VIPs from themselves",
@@ -452,16 +452,16 @@ const SOURCE_RANGES: readonly Case[] = [
     endpoints: [NONE],
     node: { primary: ["192.168.0.10", "fd00:9::1"] },
     want: `${WITHOUT_ENDPOINTS}
-      allowed4 1.2.3.4 tcp 80 from 1.2.3.4/32 (default/web)
-      allowed4 1.2.3.4 tcp 80 from 1.2.3.5/32 (default/web)
-      allowed4 1.2.3.4 tcp 80 from 192.168.0.0/24 (default/web)
-      allowed4 1.2.3.5 tcp 80 from 1.2.3.4/32 (default/web)
-      allowed4 1.2.3.5 tcp 80 from 1.2.3.5/32 (default/web)
-      allowed4 1.2.3.5 tcp 80 from 192.168.0.0/24 (default/web)
-      guarded4 1.2.3.4 tcp 80 (default/web)
-      guarded4 1.2.3.5 tcp 80 (default/web)
+      allowed-sources4 1.2.3.4 tcp 80 from 1.2.3.4/32 (default/web)
+      allowed-sources4 1.2.3.4 tcp 80 from 1.2.3.5/32 (default/web)
+      allowed-sources4 1.2.3.4 tcp 80 from 192.168.0.0/24 (default/web)
+      allowed-sources4 1.2.3.5 tcp 80 from 1.2.3.4/32 (default/web)
+      allowed-sources4 1.2.3.5 tcp 80 from 1.2.3.5/32 (default/web)
+      allowed-sources4 1.2.3.5 tcp 80 from 192.168.0.0/24 (default/web)
       no-endpoints4 1.2.3.4 tcp 80 -> reject (default/web)
-      no-endpoints4 1.2.3.5 tcp 80 -> reject (default/web)`,
+      no-endpoints4 1.2.3.5 tcp 80 -> reject (default/web)
+      restricted4 1.2.3.4 tcp 80 (default/web)
+      restricted4 1.2.3.5 tcp 80 (default/web)`,
   },
   {
     name: "a node outside the ranges adds nothing",
@@ -469,8 +469,8 @@ const SOURCE_RANGES: readonly Case[] = [
     endpoints: [BOTH],
     node: { primary: ["192.168.0.10"] },
     want: `${VIP}
-      allowed4 1.2.3.4 tcp 80 from 198.51.100.0/24 (default/web)
-      guarded4 1.2.3.4 tcp 80 (default/web)`,
+      allowed-sources4 1.2.3.4 tcp 80 from 198.51.100.0/24 (default/web)
+      restricted4 1.2.3.4 tcp 80 (default/web)`,
   },
   {
     name: "ranges inside others are left out, since intervals may not overlap",
@@ -483,22 +483,22 @@ const SOURCE_RANGES: readonly Case[] = [
     endpoints: [BOTH],
     node: { primary: ["10.0.0.10"] },
     want: `${VIP}
-      allowed4 1.2.3.4 tcp 80 from 1.0.0.0/8 (default/web)
-      allowed4 1.2.3.4 tcp 80 from 10.0.0.0/8 (default/web)
-      guarded4 1.2.3.4 tcp 80 (default/web)`,
+      allowed-sources4 1.2.3.4 tcp 80 from 1.0.0.0/8 (default/web)
+      allowed-sources4 1.2.3.4 tcp 80 from 10.0.0.0/8 (default/web)
+      restricted4 1.2.3.4 tcp 80 (default/web)`,
   },
   {
-    name: "every port of a VIP is guarded",
+    name: "every port of a VIP is restricted",
     services: [{ ...LB, ports: ["a tcp 80", "b udp 53"], sourceRanges: ["198.51.100.0/24"] }],
     endpoints: [NONE],
     want: `${WITHOUT_ENDPOINTS}
-      allowed4 1.2.3.4 tcp 80 from 198.51.100.0/24 (default/web)
-      allowed4 1.2.3.4 udp 53 from 198.51.100.0/24 (default/web)
-      guarded4 1.2.3.4 tcp 80 (default/web)
-      guarded4 1.2.3.4 udp 53 (default/web)
+      allowed-sources4 1.2.3.4 tcp 80 from 198.51.100.0/24 (default/web)
+      allowed-sources4 1.2.3.4 udp 53 from 198.51.100.0/24 (default/web)
       no-endpoints4 1.2.3.4 tcp 80 -> reject (default/web)
       no-endpoints4 1.2.3.4 udp 53 -> reject (default/web)
-      no-endpoints4 10.96.0.1 udp 53 -> reject (default/web)`,
+      no-endpoints4 10.96.0.1 udp 53 -> reject (default/web)
+      restricted4 1.2.3.4 tcp 80 (default/web)
+      restricted4 1.2.3.4 udp 53 (default/web)`,
   },
 ];
 
@@ -602,7 +602,7 @@ const CONFLICTS: readonly Case[] = [
     ],
     endpoints: [{ cluster: ["10.1.0.5:1"] }, { cluster: ["10.1.0.5:2"] }],
     want: `
-      allowed4 1.2.3.4 tcp 80 from 198.51.100.0/24 (a/one)
+      allowed-sources4 1.2.3.4 tcp 80 from 198.51.100.0/24 (a/one)
       cluster-ips4 10.96.0.1 (a/one)
       cluster-ips4 10.96.0.2 (a/two)
       endpoints4 1.2.3.4 tcp 80 slot 0 -> 10.1.0.5:1
@@ -613,7 +613,7 @@ const CONFLICTS: readonly Case[] = [
       frontends4 1.2.3.4 tcp 81 -> pick endpoints 1 masquerade (a/two)
       frontends4 10.96.0.1 tcp 80 -> pick endpoints 1 (a/one)
       frontends4 10.96.0.2 tcp 81 -> pick endpoints 1 (a/two)
-      guarded4 1.2.3.4 tcp 80 (a/one)`,
+      restricted4 1.2.3.4 tcp 80 (a/one)`,
   },
   {
     name: "a node port and an address with the same number do not clash; two node ports do",
@@ -705,9 +705,9 @@ const HEALTH_CHECKS: readonly Case[] = [
       cluster-ips6 fd00:96::1 (default/web)
       endpoints4 10.96.0.1 tcp 80 slot 0 -> 10.1.0.5:8080
       frontends4 10.96.0.1 tcp 80 -> pick endpoints 1 (default/web)
-      no-endpoints6 fd00:96::1 tcp 80 -> reject (default/web)
       health-check-ports4 32000 (default/web)
-      health-check-ports6 32000 (default/web)`,
+      health-check-ports6 32000 (default/web)
+      no-endpoints6 fd00:96::1 tcp 80 -> reject (default/web)`,
   },
   {
     name: "a healthCheckNodePort left over from externalTrafficPolicy Local is not let in",

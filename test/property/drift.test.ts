@@ -25,7 +25,7 @@ setDefaultTimeout(PROPERTY_LIMIT_MS);
 useFreshNetns();
 
 const MAPS = ["frontends4", "endpoints4", "endpoints6", "nodeports4", "outside6", "learn4"];
-const SETS = ["cluster-ips4", "allowed4", "service-cidrs4"];
+const SETS = ["cluster-ips4", "allowed-sources4", "service-cidrs4"];
 const CHAINS = ["services4", "unserved6", "nat-output", "pick4-2", "learn4", "masquerade-marked"];
 
 const theirs = fc.oneof(

@@ -217,7 +217,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
       { name: "near", number: 2, type: "LoadBalancer", externalPolicy: "Local" },
       { name: "sticky", number: 3, type: "NodePort", affinitySeconds: 60 },
       {
-        name: "guarded",
+        name: "restricted",
         number: 4,
         type: "LoadBalancer",
         sourceRanges: ["10.0.0.0/8", "fd00::/8"],

@@ -35,8 +35,13 @@ describeBackends((backend) => {
       service({ name: "none", number: 2, type: "NodePort" }),
       service({ name: "near", number: 3, type: "LoadBalancer", externalPolicy: "Local" }),
       ...slices("near", ["a1", "b1"]),
-      service({ name: "guarded", number: 4, type: "LoadBalancer", sourceRanges: ["10.9.0.0/16"] }),
-      ...slices("guarded", ["a1"]),
+      service({
+        name: "restricted",
+        number: 4,
+        type: "LoadBalancer",
+        sourceRanges: ["10.9.0.0/16"],
+      }),
+      ...slices("restricted", ["a1"]),
       service({ name: "sticky", number: 5, affinitySeconds: 600 }),
       ...slices("sticky", ["a1", "b1"]),
     ]);

@@ -23,7 +23,7 @@ const SERVICES: readonly ServiceSpec[] = [
   { name: "open", number: 2, type: "LoadBalancer", externalIPs: externalIps(2) },
   { name: "near", number: 3, type: "LoadBalancer", externalPolicy: "Local" },
   { name: "sticky", number: 4, type: "NodePort", affinitySeconds: 77 },
-  { name: "guarded", number: 5, type: "LoadBalancer", sourceRanges: ["10.0.0.0/8", "fd00::/8"] },
+  { name: "restricted", number: 5, type: "LoadBalancer", sourceRanges: ["10.0.0.0/8", "fd00::/8"] },
   { name: "inside", number: 6, internalPolicy: "Local" },
   { name: "empty", number: 7, type: "NodePort" },
   { name: "many", number: 8, ports: [{}, { name: "dns", port: 53, protocol: "UDP" }] },
@@ -96,7 +96,7 @@ describeBackends((backend) => {
         expect(slotsOf(kernel.get(`${prefix}local-endpoints${view.family}`), view)).toEqual([
           ...view.localEndpoints,
         ]);
-        const allowed = (kernel.get(`allowed${view.family}`) ?? []).filter((each) =>
+        const allowed = (kernel.get(`allowed-sources${view.family}`) ?? []).filter((each) =>
           startsWith(each, view),
         );
         expect(allowed.map((each) => each.key.at(-1) ?? "").sort()).toEqual(

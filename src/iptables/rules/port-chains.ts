@@ -108,9 +108,9 @@ export function portChains(view: PortWithFrontends, style: RuleStyle): Map<strin
       : outside && slotsOf(outside, outside.outside);
   if (here !== undefined) writer.write(`KUBE-SVL-${hash}`, here);
   if (external.length > 0) chains.set(`KUBE-EXT-${hash}`, externalChain(external, hash, style));
-  const guarded = external.find((one) => one.hasSourceRanges);
-  if (guarded !== undefined) {
-    chains.set(`KUBE-FW-${hash}`, firewallChain(view.name, guarded.sourceRanges, hash, style));
+  const restricted = external.find((one) => one.hasSourceRanges);
+  if (restricted !== undefined) {
+    chains.set(`KUBE-FW-${hash}`, firewallChain(view.name, restricted.sourceRanges, hash, style));
   }
   return chains;
 }

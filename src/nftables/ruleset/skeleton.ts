@@ -140,9 +140,13 @@ function services(family: Family, options: SkeletonOptions): Chain {
   const key = matchFrontendKey(family, 0);
   const rules: NftRule[] = [
     rule(
-      `${frontend} @guarded${family} ${frontend} . ${saddr} != @allowed${family} drop`,
-      ...[matchFamily(family), key, lookup(`guarded${family}`, 0)],
-      ...[key, loadSource(family, addressWords(family) + 2), lookup(`allowed${family}`, 0, true)],
+      `${frontend} @restricted${family} ${frontend} . ${saddr} != @allowed-sources${family} drop`,
+      ...[matchFamily(family), key, lookup(`restricted${family}`, 0)],
+      ...[
+        key,
+        loadSource(family, addressWords(family) + 2),
+        lookup(`allowed-sources${family}`, 0, true),
+      ],
       verdict("drop"),
     ),
   ];

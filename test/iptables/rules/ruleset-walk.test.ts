@@ -61,7 +61,7 @@ describe("a packet ends as in the plan, with equal odds for each endpoint", () =
     // As in upstream, source ranges are evaluated only if there are endpoints.
     const guards = served.endpoints !== ENDPOINTS.nowhere;
     const plan = planText([planned], NODE).filter(
-      (line) => guards || !/^(guarded|allowed)/.test(line),
+      (line) => guards || !/^(restricted|allowed-sources)/.test(line),
     );
     for (const from of SOURCES) {
       for (const frontend of FRONTENDS) {

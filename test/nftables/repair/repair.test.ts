@@ -77,13 +77,13 @@ describe("is repaired:", () => {
     ],
     [
       "an element of a range that was deleted",
-      "delete element inet sluice allowed4 { 192.0.2.1 . tcp . 80 . 203.0.113.0/24 }",
+      "delete element inet sluice allowed-sources4 { 192.0.2.1 . tcp . 80 . 203.0.113.0/24 }",
       { element: 1 },
       1,
     ],
     [
       "an element of a range that was added",
-      "add element inet sluice allowed6 { 2001:db8:1::1 . tcp . 80 . 2001:db9::/32 }",
+      "add element inet sluice allowed-sources6 { 2001:db8:1::1 . tcp . 80 . 2001:db9::/32 }",
       { element: 1 },
       1,
     ],
