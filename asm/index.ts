@@ -29,7 +29,6 @@ export {
   countPackets,
   elementCount,
   exchangeRegion,
-  hasEndpoint,
   ownerOf,
   readElements,
   resetCounters,

@@ -1,24 +1,16 @@
 // Takes in facts that the host read from the kernel: which elements exist (at start and in
 // repairs), and how often packets hit them.
 
-import {
-  COMPARED_SAME,
-  PACKETS_BYTES,
-  READ_HEADER,
-  READ_OWNER,
-  TABLE_SLOTS,
-} from "../layout/element";
-import { SLOT_NUMBER_BYTES } from "../layout/key";
+import { COMPARED_SAME, PACKETS_BYTES, READ_HEADER, READ_OWNER } from "../layout/element";
 import { OWNER_ADOPTED } from "../layout/owner";
 import { doubleWord, sameBytes, word } from "../memory/bytes";
 import { REGION_BYTES, region } from "../memory/region";
 import { slotItem, tableSlot, tableSlots } from "../memory/table";
 import { revokeCommit } from "./diff";
 import { ELEMENT_KEY, ELEMENT_OWNER, ELEMENT_PACKETS, PACKETS_UNKNOWN } from "./element-record";
-import { find, hashKey, insert, KEY_MAX, reserve, Table, tableOf, valueOf } from "./elements";
+import { find, hashKey, insert, reserve, Table, tableOf, valueOf } from "./elements";
 
 const exchange = region(memory.data(REGION_BYTES));
-const key: usize = memory.data(KEY_MAX);
 let cursor: u32 = 0;
 
 /**
@@ -156,25 +148,6 @@ export function valueAt(id: u32): usize {
   const table = tableOf(id);
   const element = find(table, exchange.base, hashKey(table, exchange.base));
   return element ? valueOf(table, element) : 0;
-}
-
-/**
- * Reports whether a slot of the frontend leads to the endpoint. The exchange region holds the
- * frontend's key without slot, then the endpoint.
- */
-export function hasEndpoint(id: u32): bool {
-  const table = tableOf(id);
-  assert(table.flags & TABLE_SLOTS);
-  const frontendSize = table.keySize - SLOT_NUMBER_BYTES;
-  const endpoint = exchange.base + frontendSize;
-  memory.copy(key, exchange.base, frontendSize);
-  let slot: u32 = 0;
-  while (true) {
-    store<u32>(key + frontendSize, slot++);
-    const element = find(table, key, hashKey(table, key));
-    if (!element) return false;
-    if (sameBytes(valueOf(table, element), endpoint, table.valueSize)) return true;
-  }
 }
 
 export function elementCount(id: u32): u32 {

@@ -69,6 +69,12 @@ export function isAdded(table: Table, key: usize, hash: u32): bool {
   return slotItem(addedSlot(table, key, hash)) != 0;
 }
 
+/** Returns the value of the key that this batch has already added; 0 if it has not. */
+export function addedValue(table: Table, key: usize, hash: u32): usize {
+  const item = slotItem(addedSlot(table, key, hash));
+  return item ? additionAt(item - 1) + OP_HEADER + table.keySize : 0;
+}
+
 /** Adds an element; if `unique`, stores its key for `isAdded`. */
 export function add(
   table: Table,

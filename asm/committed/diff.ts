@@ -6,14 +6,17 @@
 import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../layout/choice";
 import {
   DESIRED_ELEMENT,
+  DESIRED_EVERYONE,
   DESIRED_HEADER,
   DESIRED_KIND,
+  DESIRED_NUMBERS,
+  DESIRED_OUTSIDE,
   DESIRED_OWNER,
   DESIRED_SLOTS,
   DESIRED_TABLE,
 } from "../layout/desired";
-import { TABLE_SLOTS } from "../layout/element";
-import { SLOT_NUMBER_BYTES } from "../layout/key";
+import { TABLE_NUMBERED, TABLE_NUMBERS, TABLE_SLOTS } from "../layout/element";
+import { ENDPOINT_NUMBER_BYTES, SLOT_NUMBER_BYTES } from "../layout/key";
 import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../layout/operation";
 import { LEFTOVERS_AT_ONCE, OWNER_ADOPTED } from "../layout/owner";
 import { word, wordsBytes } from "../memory/bytes";
@@ -33,6 +36,7 @@ import {
 } from "./batch";
 import { ELEMENT_NEXT, ELEMENT_OWNER, ELEMENT_TABLE } from "./element-record";
 import { find, hashKey, insert, remove, Table, tableOf } from "./elements";
+import { wantNumbers } from "./numbers";
 import {
   clearOperations,
   deleteOperation,
@@ -143,19 +147,50 @@ function validate(bytes: u32, owners: u32): void {
     assert(index < owners); // a record of an owner outside the batch, or out of order
     const table = tableOf(load<u8>(at, DESIRED_TABLE));
     const kind = load<u8>(at, DESIRED_KIND);
-    assert(table.flags & TABLE_SLOTS ? kind == DESIRED_SLOTS : kind == DESIRED_ELEMENT);
+    assert(kind == kindOf(table));
     if (kind == DESIRED_SLOTS) {
       const span = spanOf(table, at + DESIRED_HEADER);
       at = span + SPAN_BYTES;
       assert(at <= end);
-      const endpointsEnd =
-        <u64>load<u32>(span, SPAN_POINTER) + <u64>load<u32>(span, SPAN_COUNT) * table.valueSize;
-      assert(endpointsEnd <= (<u64>memory.size()) << 16);
+      validateSpan(span, table);
+    } else if (kind == DESIRED_NUMBERS) {
+      const everyone = tableOf(load<u8>(at, DESIRED_EVERYONE));
+      const outside = tableOf(load<u8>(at, DESIRED_OUTSIDE));
+      assert(everyone.flags & outside.flags & TABLE_NUMBERED);
+      assert(frontendBytes(everyone) == numberedBytes(table, everyone));
+      assert(frontendBytes(outside) == numberedBytes(table, outside));
+      const spans = at + DESIRED_HEADER + frontendBytes(everyone);
+      at = spans + 2 * SPAN_BYTES;
+      assert(at <= end);
+      validateSpan(spans, everyone);
+      validateSpan(spans + SPAN_BYTES, outside);
     } else {
       at += DESIRED_HEADER + table.keySize + table.valueSize;
       assert(at <= end);
     }
   }
+}
+
+// Returns the kind of the table's desired records. An endpoint by its number has none of its own.
+function kindOf(table: Table): u32 {
+  assert(!(table.flags & TABLE_NUMBERED));
+  if (table.flags & TABLE_SLOTS) return DESIRED_SLOTS;
+  return table.flags & TABLE_NUMBERS ? DESIRED_NUMBERS : DESIRED_ELEMENT;
+}
+
+function validateSpan(span: usize, table: Table): void {
+  const bytes = <u64>load<u32>(span, SPAN_COUNT) * table.valueSize;
+  assert(<u64>load<u32>(span, SPAN_POINTER) + bytes <= (<u64>memory.size()) << 16);
+}
+
+// Returns the size of the frontend's part of a key, in a table of numbered endpoints.
+function frontendBytes(numbered: Table): u32 {
+  return numbered.keySize - ENDPOINT_NUMBER_BYTES;
+}
+
+// Returns the same size, according to the table of their numbers.
+function numberedBytes(numbers: Table, numbered: Table): u32 {
+  return numbers.keySize - numbered.valueSize;
 }
 
 function findAdditions(bytes: u32): bool {
@@ -171,6 +206,12 @@ function findAdditions(bytes: u32): bool {
         const count = load<u32>(span, SPAN_COUNT);
         if (!wantSlots(table, owner, key, load<u32>(span, SPAN_POINTER), count)) return false;
         at = span + SPAN_BYTES;
+      } else if (load<u8>(at, DESIRED_KIND) == DESIRED_NUMBERS) {
+        const everyone = tableOf(load<u8>(at, DESIRED_EVERYONE));
+        const outside = tableOf(load<u8>(at, DESIRED_OUTSIDE));
+        const spans = key + frontendBytes(everyone);
+        if (!wantNumbers(table, owner, key, everyone, outside, spans)) return false;
+        at = spans + 2 * SPAN_BYTES;
       } else {
         at = key + table.keySize + table.valueSize;
         if (!wantElement(table, owner, key)) return false;

@@ -11,6 +11,8 @@ export const TABLE_NAMES_OWNER: u32 = 1; // comments name the owner, so a new ow
 export const TABLE_SLOTS: u32 = 2; // keys end in a slot number; DESIRED_SLOTS only
 export const TABLE_LEADS: u32 = 4; // frontend → action: determines the owner of a frontend
 export const TABLE_NODE_ADDRESSES: u32 = 8; // where node ports listen
+export const TABLE_NUMBERS: u32 = 16; // endpoint → its number; DESIRED_NUMBERS only
+export const TABLE_NUMBERED: u32 = 32; // keys end in such a number; part of DESIRED_NUMBERS
 
 // Record READ, READ_HEADER = 4 bytes: one committed element, then key[keySize] value[valueSize]
 //    0 u32 OWNER

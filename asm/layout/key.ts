@@ -11,6 +11,9 @@ export const KEY_BYTES: usize = 8;
 /** Slot number in the keys of tables with slots: a u32 in host order after all other fields. */
 export const SLOT_NUMBER_BYTES: u32 = 4;
 
+/** Number of an endpoint in the keys of numbered tables, and as a value: a u32 in host order. */
+export const ENDPOINT_NUMBER_BYTES: u32 = 4;
+
 /** Transport protocols by IP protocol number. */
 export const PROTOCOL_TCP: u32 = 6;
 export const PROTOCOL_UDP: u32 = 17;

@@ -35,8 +35,8 @@ export interface Element {
 }
 
 /**
- * Text of an address or range, a protocol, or a number. The number is a port, or a slot if the
- * table's key ends in one.
+ * Text of an address or range, a protocol, or a number. The number is a port, or a slot or the
+ * number of an endpoint if the table's key ends in one.
  */
 type Part = string | number;
 
@@ -45,7 +45,7 @@ export function element(
   name: TableName,
   family: Family,
   parts: readonly Part[],
-  value?: string | Action,
+  value?: string | number | Action,
 ): Element {
   const table = tableId(name, family);
   const slots = name.endsWith("endpoints") && !name.includes("no-endpoints");
@@ -71,11 +71,11 @@ function encodePart(part: Part, slot: boolean): number[] {
   return [...address.bytes];
 }
 
-function encodeValue(value: string | Action | undefined): Uint8Array {
+function encodeValue(value: string | number | Action | undefined): Uint8Array {
   if (value === undefined) return new Uint8Array(0);
   if (typeof value !== "string") {
     const bytes = new DataView(new ArrayBuffer(4));
-    bytes.setUint32(0, encodeAction(value), true);
+    bytes.setUint32(0, typeof value === "number" ? value : encodeAction(value), true);
     return new Uint8Array(bytes.buffer);
   }
   const colon = value.lastIndexOf(":");
@@ -133,7 +133,7 @@ const OWNER = 1 as OwnerId;
 export function rememberingCore(endpoints: readonly Element[] = []) {
   const adopted: string[] = [];
   const known = new Set(endpoints.map(({ table, key, value }) => line(table, key, value)));
-  const core: Pick<Core, "adopt" | "hasEndpoint" | "ownerOf" | "elementCount" | "eachElement"> = {
+  const core: Pick<Core, "adopt" | "ownerOf" | "elementCount" | "eachElement"> = {
     elementCount: (id) => endpoints.filter(({ table }) => table === id).length,
     eachElement(id, each) {
       for (const { table, key, value } of endpoints) if (table === id) each(key, value, OWNER);
@@ -155,11 +155,6 @@ export function rememberingCore(endpoints: readonly Element[] = []) {
     ownerOf(table, key) {
       const start = `${tableLabel(table)} ${hex(key)} : `;
       return [...known].some((text) => text.startsWith(start)) ? OWNER : undefined;
-    },
-    hasEndpoint(table, frontendKey, endpoint) {
-      const start = `${tableLabel(table)} ${hex(frontendKey)}`;
-      const end = ` : ${hex(endpoint)}`;
-      return [...known].some((text) => text.startsWith(start) && text.endsWith(end));
     },
   };
   return { core: core as Core, adopted: () => [...adopted].sort() };

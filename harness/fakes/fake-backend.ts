@@ -34,15 +34,8 @@ export class FakeBackend implements Backend {
     singleTransaction: false,
     syncCooldownMsMax: 0,
     opensHealthCheckPorts: false,
+    affinityMaps: true,
     localhostNodePorts: false,
-  };
-  /** If true, every transaction may leave stale clients. */
-  readonly affinity = {
-    hasStale: false,
-    purge: (): number => {
-      this.affinity.hasStale = false;
-      return 0;
-    },
   };
   readonly counters = undefined;
   readonly chains = undefined;
@@ -173,7 +166,6 @@ export class FakeBackend implements Backend {
     const { bytes } = operations;
     return () => {
       for (const [table, content] of next) this.tables.set(table, content);
-      this.affinity.hasStale = true;
       this.transactions.push({ adds, deletes, owners, services });
       return { ok: true, bytes, kernelMs: 0 };
     };

@@ -11,6 +11,7 @@ import {
   parseCidr,
 } from "../../src/net/address.ts";
 import { PROTOCOLS, type ProtocolName } from "../../src/net/protocol.ts";
+import { AffinityMaps, type CommittedElements } from "../../src/plan/affinity-maps.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { type PlanContext, planNode, planService } from "../../src/plan/plan.ts";
 import { FrontendClaims } from "../../src/state/claims.ts";
@@ -138,6 +139,12 @@ export interface NodeText {
   readonly opensHealthCheckPorts?: boolean;
 }
 
+/** No committed elements. */
+const NOTHING_COMMITTED: CommittedElements = {
+  committedValue: () => undefined,
+  eachElement: () => {},
+};
+
 export function buildContext(claims: FrontendClaims, node: NodeText = {}): PlanContext {
   const addresses = (list: readonly string[] = []) => list.map(parseIp);
   const local = addresses(node.localEndpoints);
@@ -150,6 +157,7 @@ export function buildContext(claims: FrontendClaims, node: NodeText = {}): PlanC
     nodePortAddresses: addresses(node.nodePortAddresses),
     localEndpoints: { 4: bytesOf(4), 6: bytesOf(6) },
     opensHealthCheckPorts: node.opensHealthCheckPorts ?? false,
+    affinityMaps: new AffinityMaps(NOTHING_COMMITTED),
   };
 }
 

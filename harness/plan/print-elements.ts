@@ -8,19 +8,23 @@ import {
   SPAN_POINTER,
 } from "../../asm/layout/choice.ts";
 import {
+  DESIRED_EVERYONE,
   DESIRED_HEADER,
   DESIRED_KIND,
+  DESIRED_NUMBERS,
+  DESIRED_OUTSIDE,
   DESIRED_OWNER,
   DESIRED_SLOTS,
   DESIRED_TABLE,
 } from "../../asm/layout/desired.ts";
-import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
+import { ENDPOINT_NUMBER_BYTES, SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
+import { readU16BE, readU32LE } from "../../src/base/bytes.ts";
 import { printAction, readAction } from "../../src/model/actions.ts";
 import type { OwnerId } from "../../src/model/owner.ts";
 import { printEndpoint, printRange } from "../../src/model/print.ts";
 import {
   keyFields,
-  readPort,
+  readNumber,
   readProtocol,
   readRange,
   readSlot,
@@ -55,17 +59,35 @@ export function printDesired(
     const owner = nameOf(view.getUint32(at + DESIRED_OWNER, true) as OwnerId);
     const key = at + DESIRED_HEADER;
     const value = key + keySize(table);
-    if (kind === DESIRED_SLOTS) {
-      const span = value - SLOT_NUMBER_BYTES;
-      const frontend = region.subarray(key, span);
+    const endpointsOf = (span: number) => {
       const stride = tableFamily(table) === 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE;
       const pointer = view.getUint32(span + SPAN_POINTER, true);
       const count = view.getUint32(span + SPAN_COUNT, true);
-      for (let slot = 0; slot < count; slot++) {
-        const endpoint = memory.subarray(pointer + slot * stride, pointer + (slot + 1) * stride);
+      return Array.from({ length: count }, (_, index) =>
+        memory.subarray(pointer + index * stride, pointer + (index + 1) * stride),
+      );
+    };
+    if (kind === DESIRED_SLOTS) {
+      const span = value - SLOT_NUMBER_BYTES;
+      const frontend = region.subarray(key, span);
+      for (const [slot, endpoint] of endpointsOf(span).entries()) {
         lines.push(printElement(table, concat(frontend, u32(slot)), endpoint, owner));
       }
       at = span + SPAN_BYTES;
+    } else if (kind === DESIRED_NUMBERS) {
+      const everyone = view.getUint8(at + DESIRED_EVERYONE) as TableId;
+      const outside = view.getUint8(at + DESIRED_OUTSIDE) as TableId;
+      const spans = key + keySize(everyone) - ENDPOINT_NUMBER_BYTES;
+      // The core chooses the numbers.
+      const frontend = printKey(everyone, region.subarray(key, spans));
+      const list = (one: TableId, span: number) => {
+        for (const endpoint of endpointsOf(span)) {
+          lines.push(`${tableLabel(one)} ${frontend} -> ${printEndpoint(endpoint)}`);
+        }
+      };
+      list(everyone, spans);
+      list(outside, spans + SPAN_BYTES);
+      at = spans + 2 * SPAN_BYTES;
     } else {
       at = value + valueSize(table);
       lines.push(
@@ -93,13 +115,19 @@ export function printElement(
       return `${left} -> ${printAction(readAction(value))} (${owner})`;
     case "endpoint":
       return `${left} -> ${printEndpoint(value)}`;
+    case "number":
+      return `${left} -> number ${readU32LE(value, 0)}`;
   }
 }
 
-/** Prints a key: `10.96.0.1 tcp 80 slot 0`, `1.2.3.4 tcp 80 from 10.0.0.0/8`. */
+/**
+ * Prints a key: `10.96.0.1 tcp 80 slot 0`, `1.2.3.4 tcp 80 from 10.0.0.0/8`. The key may lack its
+ * last fields.
+ */
 export function printKey(table: TableId, key: Uint8Array): string {
   const words: string[] = [];
   for (const { field, at, size } of keyFields(table)) {
+    if (at + size > key.length) break;
     switch (field) {
       case "address":
         words.push(printAddress(key.subarray(at, at + size)));
@@ -112,10 +140,13 @@ export function printKey(table: TableId, key: Uint8Array): string {
         words.push(printProtocol(readProtocol(table, key)));
         break;
       case "port":
-        words.push(String(readPort(table, key)));
+        words.push(String(readU16BE(key, at)));
         break;
       case "slot":
         words.push(`slot ${readSlot(table, key)}`);
+        break;
+      case "number":
+        words.push(`number ${readNumber(table, key)}`);
         break;
     }
   }

@@ -43,7 +43,7 @@ export function trace(
   if (chosen === "accept" || chosen === undefined)
     return filter(elements, dataplane, packet, isNode);
 
-  const [, , source, count, reach] = /^(pick|sticky) (\S+) (\d+) ?(.*)$/.exec(chosen.action) ?? [];
+  const [, , source, count, reach] = /^(pick|recall) (\S+) (\d+) ?(.*)$/.exec(chosen.action) ?? [];
   const marked = chosen.marked || reach === "masquerade" || (reach === "short-circuit" && isNode);
   return Array.from({ length: Number(count) }, (_, slot) => {
     const endpoint = elements.get(source ?? "", `${chosen.key} slot ${slot}`);

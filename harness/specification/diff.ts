@@ -21,7 +21,21 @@ export interface DesiredSlots {
   readonly endpoints: readonly string[];
 }
 
-export type Desired = DesiredElement | DesiredSlots;
+/**
+ * The numbers of a frontend's endpoints, for session affinity: in `table` by endpoint, and in the
+ * table of each list by number. `key` is the frontend's part of the key.
+ */
+export interface DesiredNumbers {
+  readonly kind: "numbers";
+  readonly table: TableId;
+  readonly key: string;
+  readonly lists: readonly {
+    readonly table: TableId;
+    readonly endpoints: readonly string[];
+  }[];
+}
+
+export type Desired = DesiredElement | DesiredSlots | DesiredNumbers;
 
 /** The desired elements of the owners of one batch, in their order. */
 export type Batch = readonly { readonly owner: number; readonly records: readonly Desired[] }[];
@@ -61,9 +75,56 @@ export function elementName(table: TableId, key: string): string {
 
 /** The key of a slot: the frontend's key with the number in host order. */
 export function slotKey(frontend: string, slot: number): string {
+  return frontend + u32(slot);
+}
+
+function u32(number: number): string {
   const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, slot, true);
-  return frontend + toHex(bytes);
+  new DataView(bytes.buffer).setUint32(0, number, true);
+  return toHex(bytes);
+}
+
+/**
+ * The elements of a record of numbers. An endpoint keeps its number; a new one takes the lowest
+ * that no other has, from 1.
+ */
+function numberedElements(
+  elements: KernelModel["elements"],
+  { table, key, lists }: DesiredNumbers,
+): readonly DesiredElement[] {
+  const endpoints = new Set(lists.flatMap((list) => list.endpoints));
+  const numbers = new Map<string, string>();
+  for (const endpoint of endpoints) {
+    const present = elements.get(elementName(table, key + endpoint));
+    if (present !== undefined) numbers.set(endpoint, present.value);
+  }
+  const taken = new Set(numbers.values());
+  let lowest = 1;
+  for (const endpoint of endpoints) {
+    if (numbers.has(endpoint)) continue;
+    while (taken.has(u32(lowest))) lowest++;
+    numbers.set(endpoint, u32(lowest++));
+  }
+  const found = new Map<string, DesiredElement>();
+  const want = (one: Omit<DesiredElement, "kind">) =>
+    found.set(elementName(one.table, one.key), { kind: "element", ...one });
+  for (const [endpoint, value] of numbers) want({ table, key: key + endpoint, value });
+  for (const list of lists) {
+    for (const value of list.endpoints) {
+      want({ table: list.table, key: key + (numbers.get(value) ?? ""), value });
+    }
+  }
+  return [...found.values()];
+}
+
+/** The records with those of numbers resolved into elements. */
+function resolved(
+  elements: KernelModel["elements"],
+  records: readonly Desired[],
+): readonly (DesiredElement | DesiredSlots)[] {
+  return records.flatMap((record) =>
+    record.kind === "numbers" ? numberedElements(elements, record) : record,
+  );
 }
 
 /** Endpoints in the slots of a frontend, in their order. Throws if a slot is empty. */
@@ -91,7 +152,7 @@ export function fewestOperations(elements: KernelModel["elements"], batch: Batch
   const desired = new Set<string>();
   let operations = 0;
   for (const { owner, records } of batch)
-    for (const record of records)
+    for (const record of resolved(elements, records))
       if (record.kind === "element") {
         const name = elementName(record.table, record.key);
         const present = elements.get(name);
@@ -143,7 +204,7 @@ export function checkBatch(
     return element.value;
   };
   for (const { owner, records } of batch)
-    for (const record of records)
+    for (const record of resolved(before, records))
       if (record.kind === "element") {
         const value = take(elementName(record.table, record.key), owner);
         if (value !== record.value) throw new Error(`${record.key} leads to ${value}`);

@@ -11,7 +11,7 @@ import type { OwnerId } from "../model/owner.ts";
 import type { Service } from "../model/service.ts";
 import type { Capabilities, Mode } from "./capabilities.ts";
 import type { Drift, ForeignChange } from "./drift.ts";
-import type { AffinityCleanup, ChainReader, CounterReader, LeftoverRules } from "./parts.ts";
+import type { ChainReader, CounterReader, LeftoverRules } from "./parts.ts";
 import type { SkeletonOptions } from "./skeleton-options.ts";
 
 /** The outcome of one `apply`. */
@@ -62,10 +62,6 @@ export interface Backend {
   readonly mode: Mode;
   /** Valid from `probe` on. */
   readonly capabilities: Capabilities;
-  /**
-   * Undefined if the kernel deletes remembered clients together with the rules that remember them.
-   */
-  readonly affinity: AffinityCleanup | undefined;
   /** Undefined if connections are not counted. */
   readonly counters: CounterReader | undefined;
   /** Undefined if a Service consists of map elements, not of rules in chains. */

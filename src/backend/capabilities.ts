@@ -58,6 +58,11 @@ export interface Capabilities {
   readonly syncCooldownMsMax: number;
   /** The rules accept connections to healthCheckNodePorts that the node's firewall would drop. */
   readonly opensHealthCheckPorts: boolean;
+  /**
+   * Maps in the kernel remember the clients of session affinity, by the numbers of their endpoints.
+   * Otherwise the kernel has lists of its own.
+   */
+  readonly affinityMaps: boolean;
   /** Node ports can answer on IPv4 loopback addresses, if the node routes them (route_localnet). */
   readonly localhostNodePorts: boolean;
 }

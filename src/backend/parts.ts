@@ -3,24 +3,8 @@
  * the backend lacks the part. Callers therefore need no empty implementations and need not know
  * which backend it is.
  */
-import type { Core } from "../core/core.ts";
 import type { TableId } from "../model/tables.ts";
 import type { Family } from "../net/address.ts";
-
-/**
- * Deletes the clients that session affinity remembers in the kernel. They outlive their frontend or
- * endpoint, so the sync has to delete them.
- */
-export interface AffinityCleanup {
-  /** Clients of deleted frontends or endpoints may be remembered. */
-  readonly hasStale: boolean;
-  /**
-   * Deletes the clients of frontends and endpoints that disappeared. Returns their number. If it is
-   * not 0, packets in flight may have added some again, so `hasStale` stays true.
-   * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
-   */
-  purge(core: Core): number;
-}
 
 /** Fresh counters of some elements of one table. */
 export interface CounterSlice {

@@ -89,12 +89,6 @@ export const COMPARE_WRITTEN_MS = 5_000;
 export const COMPARE_FACTOR = 100;
 export const COMPARE_FACTOR_CHANGED = 10;
 /**
- * Minimum rest between two searches through the remembered clients. The rest is also at least
- * PURGE_COOLDOWN_FACTOR times as long as the last search.
- */
-export const PURGE_COOLDOWN_MS = 250;
-export const PURGE_COOLDOWN_FACTOR = 4;
-/**
  * Delay between a change and the pass over the node's connections, so that changes in quick
  * succession share one pass. A pass takes 1.8 to 2.7 s at 1,000,000 entries, because the kernel
  * walks its whole table for each dump.

@@ -238,8 +238,6 @@ export interface Core {
   ownerOf(table: TableId, key: Uint8Array): OwnerId | undefined;
   /** Value of a committed element; undefined if the key is not committed. */
   committedValue(table: TableId, key: Uint8Array): Uint8Array | undefined;
-  /** Reports whether any slot of this frontend (key without slot) leads to this endpoint. */
-  hasEndpoint(table: TableId, frontendKey: Uint8Array, endpoint: Uint8Array): boolean;
   /**
    * Takes counters read from the kernel: `count` times a key and a u64 of packets (little-endian).
    * Returns for each the packets since the last reading; a re-created element starts at 0. The

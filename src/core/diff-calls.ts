@@ -14,9 +14,10 @@ import {
   TABLE_LEADS,
   TABLE_NAMES_OWNER,
   TABLE_NODE_ADDRESSES,
+  TABLE_NUMBERED,
+  TABLE_NUMBERS,
   TABLE_SLOTS,
 } from "../../asm/layout/element.ts";
-import { SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
 import { readOperations } from "../model/operation-list.ts";
 import type { OwnerId } from "../model/owner.ts";
 import { keySize, TABLES, type TableId, tableKind, valueSize } from "../model/tables.ts";
@@ -43,7 +44,6 @@ export interface DiffExports extends HeapExports {
   readElements(table: number, most: number): number;
   ownerOf(table: number): number;
   valueAt(table: number): number;
-  hasEndpoint(table: number): number;
   elementCount(table: number): number;
   elementTotal(): number;
   ownedElements(owner: number, most: number): number;
@@ -62,7 +62,6 @@ type DiffCalls = Pick<
   | "eachElement"
   | "ownerOf"
   | "committedValue"
-  | "hasEndpoint"
   | "count"
 >;
 
@@ -143,7 +142,7 @@ function elementsOfKernel(
 /** Functions that look up committed elements. */
 function elementsOfCore(
   wasm: Wasm<DiffExports>,
-): Pick<DiffCalls, "eachElement" | "ownerOf" | "committedValue" | "hasEndpoint"> {
+): Pick<DiffCalls, "eachElement" | "ownerOf" | "committedValue"> {
   const { exports } = wasm;
   return {
     eachElement(table, each) {
@@ -175,15 +174,6 @@ function elementsOfCore(
       const at = exports.valueAt(table) >>> 0;
       return at === 0 ? undefined : wasm.u8().slice(at, at + valueSize(table));
     },
-
-    hasEndpoint(table, frontendKey, endpoint) {
-      const key = checked(frontendKey, 1, keySize(table) - SLOT_NUMBER_BYTES);
-      const doing = "look up an endpoint";
-      const base = exchangeRegion(wasm, doing, key.byteLength + endpoint.byteLength);
-      wasm.u8().set(key, base);
-      wasm.u8().set(checked(endpoint, 1, valueSize(table)), base + key.byteLength);
-      return exports.hasEndpoint(table) !== 0;
-    },
   };
 }
 
@@ -213,6 +203,8 @@ function describeTables(wasm: Wasm<DiffExports>): void {
     const flags =
       (value === "action" ? TABLE_NAMES_OWNER : 0) |
       (key.includes("slot") ? TABLE_SLOTS : 0) |
+      (value === "number" ? TABLE_NUMBERS : 0) |
+      (key.includes("number") ? TABLE_NUMBERED : 0) |
       (value === "action" && !name.endsWith("learn") ? TABLE_LEADS : 0) |
       (name === "node-addresses" ? TABLE_NODE_ADDRESSES : 0);
     const at = base + id * DEFINITION_STRIDE;

@@ -106,6 +106,7 @@ export class RunningProxy {
       ...config,
       problems,
       opensHealthCheckPorts: capabilities.opensHealthCheckPorts,
+      affinityMaps: capabilities.affinityMaps,
     });
     this.#flows = new FlowReconciler({
       core,
@@ -264,7 +265,6 @@ export class RunningProxy {
       },
       flowsChanged: () => this.#flows.changed(),
       problems: telemetry.reportProblems,
-      cleanupFailed: () => telemetry.metrics.cleanupFailed(),
       wake: () => this.#request(),
       report: (report) => this.#synced(report),
     });

@@ -77,7 +77,6 @@ class Iptables implements IptablesBackend {
   readonly mode = "iptables";
   capabilities = iptablesCapabilities({ variant: "nft", unserved: [], unsupported: [] });
   /** Not needed: xt_recent deletes its list of clients with the last rule that names it. */
-  readonly affinity = undefined;
   readonly counters = undefined;
   readonly chains: ChainReader = {
     locate: (table, key) => this.#chainsOf(table, key),
@@ -504,6 +503,7 @@ function iptablesCapabilities({
     singleTransaction: true,
     syncCooldownMsMax: SYNC_COOLDOWN_SINGLE_TRANSACTION_MS_MAX,
     opensHealthCheckPorts: true,
+    affinityMaps: false,
     localhostNodePorts: true,
   };
 }

@@ -1,21 +1,23 @@
 /**
  * Packs an action into one u32, so that it can be compared, stored and sent without an object. The
  * action decides what happens to a new connection that matches a frontend. A backend turns it into
- * a chain. The chain's name spells out the action (`pick4-5`); Sluice parses it to adopt a running
- * kernel.
+ * a chain, with a name that spells out the action (`pick4-5`).
  *
  *   31      28 27     24 23     20 19                 0
  *  ┌──────────┬─────────┬─────────┬────────────────────┐
- *  │ verb     │ snat    │ slots   │ argument           │
- *  └──────────┴─────────┴─────────┴────────────────────┘
+ *  │ verb     │ snat    │ slots   │ count              │  pick, recall
+ *  ├──────────┼─────────┴─────────┴──┬─────────────────┤
+ *  │ verb     │ map (11 bits)        │ seconds         │  learn
+ *  └──────────┴──────────────────────┴─────────────────┘
+ *   31      28 27                  17 16              0
  */
 import { readU32LE } from "../base/bytes.ts";
 
 /**
- * The kind of action. `pick` chooses among `count` slots. `sticky` uses the remembered endpoint,
- * otherwise it picks.
+ * The kind of action. `pick` chooses among `count` slots. `recall` uses the endpoint remembered for
+ * the client, if it still serves; otherwise it picks. `learn` remembers the chosen endpoint.
  */
-export type Verb = "pick" | "sticky" | "learn" | "accept" | "drop" | "reject";
+export type Verb = "pick" | "recall" | "learn" | "accept" | "drop" | "reject";
 
 /**
  * The clients that the action masquerades before it chooses an endpoint. `plain`: none.
@@ -32,25 +34,37 @@ export type SlotTable =
   | "nodeport-local-endpoints";
 
 /**
- * A decoded action. `seconds` is how long a client is remembered; `count` is the number of slots.
+ * A decoded action. `count` is the number of slots. `map` is the number of the kernel's map that
+ * remembers the clients of the frontend, and `seconds` is how long it remembers them.
  */
 export type Action =
   | {
-      readonly verb: "pick" | "sticky";
+      readonly verb: "pick" | "recall";
       readonly slotTable: SlotTable;
       readonly snat: SnatMode;
       readonly count: number;
     }
-  | { readonly verb: "learn"; readonly nodePort: boolean; readonly seconds: number }
+  | {
+      readonly verb: "learn";
+      readonly nodePort: boolean;
+      readonly map: number;
+      readonly seconds: number;
+    }
   | { readonly verb: "accept" | "drop" | "reject" };
 
 /** An action that chooses an endpoint. */
 export type PickAction = Extract<Action, { readonly count: number }>;
 
+/** An action that remembers clients. */
+export type LearnAction = Extract<Action, { readonly verb: "learn" }>;
+
 /** An `Action` encoded as a number. */
 export type ActionCode = number & { readonly brand: "ActionCode" };
 
-const VERBS: readonly Verb[] = ["pick", "sticky", "learn", "accept", "drop", "reject"];
+const VERBS: readonly Verb[] = ["pick", "recall", "learn", "accept", "drop", "reject"];
+/** The verb's number for `learn` with a node port. */
+const LEARN_NODE_PORT = VERBS.length;
+const SECONDS_BITS = 17;
 export const SNAT_MODES: readonly SnatMode[] = ["plain", "masquerade", "short-circuit"];
 export const SLOT_TABLES: readonly SlotTable[] = [
   "endpoints",
@@ -58,28 +72,32 @@ export const SLOT_TABLES: readonly SlotTable[] = [
   "nodeport-endpoints",
   "nodeport-local-endpoints",
 ];
-const ARGUMENT_MAX = 0xfffff;
+const COUNT_MAX = 0xfffff;
+
+/** Number of maps that remember clients. Beyond this many frontends with affinity, some share. */
+export const AFFINITY_MAPS = 2048;
 
 /**
  * Encodes an action.
- * @throws RangeError for slots or seconds beyond 1,048,575: a programming error (limits.ts is
- *   lower)
+ * @throws RangeError for a number that does not fit, a programming error: limits.ts is lower
  */
 export function encodeAction(action: Action): ActionCode {
-  const verb = VERBS.indexOf(action.verb) << 28;
+  const verb = VERBS.indexOf(action.verb);
   switch (action.verb) {
     case "pick":
-    case "sticky":
-      return pack(
-        verb,
-        SNAT_MODES.indexOf(action.snat),
-        SLOT_TABLES.indexOf(action.slotTable),
-        action.count,
-      );
-    case "learn":
-      return pack(verb, 0, action.nodePort ? 1 : 0, action.seconds);
+    case "recall": {
+      const snat = SNAT_MODES.indexOf(action.snat) << 24;
+      const slotTable = SLOT_TABLES.indexOf(action.slotTable) << 20;
+      return pack(verb, snat | slotTable | fitting("count", action.count, COUNT_MAX));
+    }
+    case "learn": {
+      const { nodePort, map, seconds } = action;
+      const place = fitting("map", map, AFFINITY_MAPS - 1) << SECONDS_BITS;
+      const argument = place | fitting("seconds", seconds, 2 ** SECONDS_BITS - 1);
+      return pack(nodePort ? LEARN_NODE_PORT : verb, argument);
+    }
     default:
-      return pack(verb, 0, 0, 0);
+      return pack(verb, 0);
   }
 }
 
@@ -88,16 +106,31 @@ export function encodeAction(action: Action): ActionCode {
  * @throws RangeError for any other number, such as one that another version left in the kernel
  */
 export function decodeAction(code: ActionCode): Action {
-  const verb = VERBS[code >>> 28];
+  const kind = code >>> 28;
+  const verb = kind === LEARN_NODE_PORT ? "learn" : VERBS[kind];
+  if (verb === "learn") {
+    const map = (code >>> SECONDS_BITS) & (AFFINITY_MAPS - 1);
+    const seconds = code & (2 ** SECONDS_BITS - 1);
+    return { verb, nodePort: kind === LEARN_NODE_PORT, map, seconds };
+  }
   const snat = SNAT_MODES[(code >>> 24) & 15];
   const slotTable = SLOT_TABLES[(code >>> 20) & 15];
-  const argument = code & ARGUMENT_MAX;
   if (verb === undefined || snat === undefined || slotTable === undefined) {
     throw new RangeError(`decode action 0x${code.toString(16)}: unknown verb, snat or slots`);
   }
-  if (verb === "pick" || verb === "sticky") return { verb, slotTable, snat, count: argument };
-  if (verb === "learn") return { verb, nodePort: ((code >>> 20) & 15) === 1, seconds: argument };
-  return { verb };
+  if (verb !== "pick" && verb !== "recall") return { verb };
+  return { verb, slotTable, snat, count: code & COUNT_MAX };
+}
+
+/** Reports whether a number that was read from the kernel is a valid action. */
+export function isAction(code: number): code is ActionCode {
+  try {
+    const action = decodeAction(code as ActionCode);
+    if (action.verb === "learn") return action.seconds > 0;
+    return action.verb !== "pick" && action.verb !== "recall" ? true : action.count > 0;
+  } catch {
+    return false;
+  }
 }
 
 /** Decodes the action in an element's value. @throws RangeError as decodeAction */
@@ -106,13 +139,13 @@ export function readAction(value: Uint8Array): Action {
 }
 
 /**
- * Prints an action: `pick endpoints 5`, `sticky local-endpoints 2 masquerade`, `learn 10800s`,
+ * Prints an action: `pick endpoints 5`, `recall local-endpoints 2 masquerade`, `learn 10800s`,
  * `reject`.
  */
 export function printAction(action: Action): string {
   switch (action.verb) {
     case "pick":
-    case "sticky":
+    case "recall":
       return `${action.verb} ${action.slotTable} ${action.count}${action.snat === "plain" ? "" : ` ${action.snat}`}`;
     case "learn":
       return `learn ${action.seconds}s`;
@@ -121,10 +154,11 @@ export function printAction(action: Action): string {
   }
 }
 
-function pack(verb: number, snat: number, slotTable: number, argument: number): ActionCode {
-  if (argument > ARGUMENT_MAX)
-    throw new RangeError(
-      `encode action: invalid argument ${argument}: must be at most ${ARGUMENT_MAX}`,
-    );
-  return ((verb | (snat << 24) | (slotTable << 20) | argument) >>> 0) as ActionCode;
+function pack(verb: number, argument: number): ActionCode {
+  return (((verb << 28) | argument) >>> 0) as ActionCode;
+}
+
+function fitting(what: string, value: number, most: number): number {
+  if (value <= most) return value;
+  throw new RangeError(`encode action: invalid ${what} ${value}: must be at most ${most}`);
 }

@@ -2,6 +2,7 @@
  * Reads the fields of table keys and endpoint values. tables.ts defines which fields each table
  * has.
  */
+import { KEY_BYTES, KEY_PORT, KEY_PROTOCOL } from "../../asm/layout/key.ts";
 import { readU8, readU16BE, readU32LE } from "../base/bytes.ts";
 import { ADDRESS_BYTES } from "../net/address.ts";
 import {
@@ -45,6 +46,7 @@ const OFFSETS: readonly KeyOffsets[] = FIELDS.map((fields) => {
     protocol: offsetOf("protocol"),
     port: offsetOf("port"),
     slot: offsetOf("slot"),
+    number: offsetOf("number"),
     range: offsetOf("range"),
   };
 });
@@ -57,6 +59,21 @@ export function keyFields(table: TableId): readonly KeyField[] {
 /** Reports whether the table holds node ports, which have no address in their keys. */
 export function isNodePortTable(table: TableId): boolean {
   return offsets(table).protocol === 0;
+}
+
+/** Returns the key of a frontend, or of a node port if `address` is undefined. */
+export function frontendKeyBytes(
+  address: Uint8Array | undefined,
+  protocol: number,
+  port: number,
+): Uint8Array {
+  const at = address?.length ?? 0;
+  const key = new Uint8Array(at + KEY_BYTES);
+  if (address !== undefined) key.set(address);
+  key[at + KEY_PROTOCOL] = protocol;
+  key[at + KEY_PORT] = port >> 8;
+  key[at + KEY_PORT + 1] = port & 0xff;
+  return key;
 }
 
 /** Returns a view of a key's first address. */
@@ -76,6 +93,11 @@ export function readPort(table: TableId, key: Uint8Array): number {
 
 export function readSlot(table: TableId, key: Uint8Array): number {
   return readU32LE(key, present(offsets(table).slot));
+}
+
+/** Returns the number of an endpoint in a key. */
+export function readNumber(table: TableId, key: Uint8Array): number {
+  return readU32LE(key, present(offsets(table).number));
 }
 
 /** Returns the range in a key, as views of its addresses. */

@@ -2,23 +2,29 @@
  * Defines the tables of elements: the contents of each, and the layout of its keys and values.
  *
  * Keys are in the byte format that nf_tables concatenates: every field is padded to 4 bytes and in
- * network order. The exception is the slot number, which `numgen` yields in host order. Backends
- * other than nftables decode the same bytes. Every table exists once for IPv4 and once for IPv6;
+ * network order. The exceptions are the slot number, which `numgen` yields in host order, and the
+ * number of an endpoint, which the packet's priority carries in host order. Backends other than nftables decode the same bytes. Every table exists once for IPv4 and once for IPv6;
  * its id is `base * 2 + (family === 6)`.
  */
 
 import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE } from "../../asm/layout/choice.ts";
-import { KEY_BYTES, KEY_PORT, KEY_PROTOCOL, SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
+import {
+  ENDPOINT_NUMBER_BYTES,
+  KEY_BYTES,
+  KEY_PORT,
+  KEY_PROTOCOL,
+  SLOT_NUMBER_BYTES,
+} from "../../asm/layout/key.ts";
 import { ADDRESS_BYTES, type Family } from "../net/address.ts";
 
 /** A field of a key, in order. `range` is the first and last address of an interval table. */
-export type KeyFieldName = "address" | "protocol" | "port" | "slot" | "range";
+export type KeyFieldName = "address" | "protocol" | "port" | "slot" | "number" | "range";
 
 /**
  * `none` makes the table a set; `action` is a u32 from actions.ts; `endpoint` is an address and a
- * port.
+ * port; `number` is a u32 that identifies an endpoint of a frontend.
  */
-export type ValueKind = "none" | "action" | "endpoint";
+export type ValueKind = "none" | "action" | "endpoint" | "number";
 
 /** An action as a value: a u32. */
 export const ACTION_BYTES = 4;
@@ -69,6 +75,40 @@ export const TABLES = [
   { name: "service-cidrs", key: ["range"], value: "none" },
   /** HealthCheckNodePorts that the rules accept; only with iptables. */
   { name: "health-check-ports", key: ["port"], value: "none" },
+  /**
+   * Frontend with session affinity and an endpoint of `endpoints` → the endpoint's number, which it
+   * keeps while it serves.
+   */
+  {
+    name: "endpoint-numbers",
+    key: ["address", "protocol", "port", "address", "port"],
+    value: "number",
+  },
+  /** The same for node ports. */
+  {
+    name: "nodeport-endpoint-numbers",
+    key: ["protocol", "port", "address", "port"],
+    value: "number",
+  },
+  /** Frontend with session affinity and number → that endpoint, of the whole cluster. */
+  {
+    name: "numbered-endpoints",
+    key: ["address", "protocol", "port", "number"],
+    value: "endpoint",
+  },
+  /** Frontend with session affinity and number → that endpoint, on this node. */
+  {
+    name: "numbered-local-endpoints",
+    key: ["address", "protocol", "port", "number"],
+    value: "endpoint",
+  },
+  /** The same for node ports. */
+  { name: "nodeport-numbered-endpoints", key: ["protocol", "port", "number"], value: "endpoint" },
+  {
+    name: "nodeport-numbered-local-endpoints",
+    key: ["protocol", "port", "number"],
+    value: "endpoint",
+  },
 ] as const satisfies readonly TableKind[];
 
 /** Name of a table, without the family. */
@@ -120,6 +160,8 @@ export function fieldSize(field: KeyFieldName, family: Family): number {
       return KEY_BYTES - KEY_PORT;
     case "slot":
       return SLOT_NUMBER_BYTES;
+    case "number":
+      return ENDPOINT_NUMBER_BYTES;
   }
 }
 
@@ -136,6 +178,8 @@ function sizeOfValue(value: ValueKind, family: Family): number {
       return 0;
     case "action":
       return ACTION_BYTES;
+    case "number":
+      return ENDPOINT_NUMBER_BYTES;
     case "endpoint":
       return family === 4 ? ENDPOINT4_STRIDE : ENDPOINT6_STRIDE;
   }

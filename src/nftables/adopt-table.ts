@@ -1,7 +1,7 @@
 /** Adopts the elements of a table that an earlier run left in the kernel. */
 
 import type { Core } from "../core/core.ts";
-import { type ActionCode, decodeAction } from "../model/actions.ts";
+import { type ActionCode, decodeAction, isAction } from "../model/actions.ts";
 import {
   keySize,
   type TableId,
@@ -22,7 +22,6 @@ import {
   readTableElementsAt,
   type TableElements,
 } from "./read/read-table.ts";
-import { isAction } from "./ruleset/known-actions.ts";
 import { SET_IDS } from "./wire/sets.ts";
 
 /**
@@ -130,7 +129,7 @@ class ExpectedSlots {
       if (tableFamily(id) !== tableFamily(slots)) continue;
       eachReadAction(id, elements, (code, offset) => {
         const action = decodeAction(code);
-        if (action.verb !== "pick" && action.verb !== "sticky") return;
+        if (action.verb !== "pick" && action.verb !== "recall") return;
         if (tableId(action.slotTable, tableFamily(id)) !== slots) return;
         each(elements.keysAndValues, offset, keySize(id), action.count);
       });

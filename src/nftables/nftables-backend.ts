@@ -20,7 +20,6 @@ import { EAGAIN, EEXIST, ENOENT } from "../os/posix.ts";
 import { errnoOf, isTransient, systemError } from "../os/system-error.ts";
 import { adoptElements } from "./adopt-table.ts";
 import { probeFeatures } from "./probe-features.ts";
-import { AffinityPurger } from "./purge-affinity.ts";
 import { readActions } from "./read/compare-table.ts";
 import { readCounters, readDeleted } from "./read/read-counters.ts";
 import { TableRepair } from "./repair/repair.ts";
@@ -30,7 +29,13 @@ import { type TouchListener, watchTable } from "./repair/watch-table.ts";
 import { ElementWriter, operationsIn, type RefusedElement } from "./wire/element-writer.ts";
 import { TABLE } from "./wire/object-names.ts";
 import { readGeneration } from "./wire/request.ts";
-import { eachAddedAction, OperationSorter, writeOperations } from "./wire/sort-operations.ts";
+import { writeFlushMap } from "./wire/sets.ts";
+import {
+  eachAction,
+  mapsToEmpty,
+  OperationSorter,
+  writeOperations,
+} from "./wire/sort-operations.ts";
 
 /**
  * Creates the backend and opens the netlink socket. Does not touch the kernel's tables yet.
@@ -52,7 +57,6 @@ const ATTEMPTS = 3;
 export class NftablesBackend implements Backend {
   readonly mode = "nftables";
   readonly capabilities: Capabilities;
-  readonly affinity: AffinityPurger;
   readonly counters: CounterReader | undefined;
   readonly chains = undefined;
   readonly leftovers = undefined;
@@ -79,13 +83,11 @@ export class NftablesBackend implements Backend {
     this.#elements = new ElementWriter(this.#keeper.batch);
     const maxOperations = operationsIn(socket.maxBytes);
     this.capabilities = nftablesCapabilities(maxOperations);
-    this.affinity = new AffinityPurger(socket, this.#keeper.batch);
     this.counters = options.counters ? this.#counterReader() : undefined;
     this.#repair = new TableRepair({
       socket,
       clock,
       keeper: this.#keeper,
-      affinityTouched: (map) => this.affinity.markMap(map),
       maxOperations,
       transact: (...transaction) => this.#transact(...transaction),
     });
@@ -101,7 +103,6 @@ export class NftablesBackend implements Backend {
     const { batch, actions } = keeper;
     keeper.applyPendingOptions();
     this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
-    this.affinity.markAll();
     this.#touched = new TouchedObjects();
     const table = keeper.findTable();
     if (table === undefined) return this.#create("fresh");
@@ -181,12 +182,12 @@ export class NftablesBackend implements Backend {
     const batch = this.#keeper.batch;
     begin();
     const offsets = this.#sorter.sort(operations);
-    eachAddedAction(operations, offsets, (table, action) =>
+    eachAction(operations, offsets, "add", (table, action) =>
       this.#keeper.actions.ensure(batch, tableFamily(table), action),
     );
     writeOperations(operations, offsets, this.#elements, ownerName);
+    for (const map of mapsToEmpty(operations, offsets)) writeFlushMap(batch, map);
     this.#transactions++;
-    if (this.#core) this.affinity.markChanged(operations, offsets, this.#core);
     this.#readDeleted(operations, offsets);
     const started = this.#clock.monotonic();
     try {
@@ -293,6 +294,7 @@ function nftablesCapabilities(maxOperations: number): Capabilities {
     singleTransaction: false,
     syncCooldownMsMax: SYNC_COOLDOWN_MS_MAX,
     opensHealthCheckPorts: false,
+    affinityMaps: true,
     localhostNodePorts: false,
   };
 }

@@ -12,7 +12,7 @@ import type { Netlink } from "../netlink/socket.ts";
 import { EACCES, EPERM } from "../os/posix.ts";
 import { systemError } from "../os/system-error.ts";
 import { writeDeleteTable, writeTable } from "./ruleset/install.ts";
-import { actionChains, sampleActions } from "./ruleset/pick-chains.ts";
+import { actionChains, actionMap, sampleActions } from "./ruleset/pick-chains.ts";
 import { skeleton } from "./ruleset/skeleton.ts";
 import { type Chain, rule, writeChain, writeRules } from "./wire/chains.ts";
 import {
@@ -36,9 +36,12 @@ import {
 } from "./wire/match.ts";
 import type { Batch } from "./wire/message-batch.ts";
 import * as nft from "./wire/nf-tables.ts";
-import { allSets, type SetSpec, writeSet } from "./wire/sets.ts";
+import { affinityMap } from "./wire/object-names.ts";
+import { affinitySet, allSets, type SetSpec, writeSet } from "./wire/sets.ts";
 
 const SCRATCH = "sluice-probe";
+const LEARN = encodeAction({ verb: "learn", nodePort: false, map: 0, seconds: 1 });
+const CLIENTS = affinityMap(4, 0);
 
 interface Feature {
   readonly name: string;
@@ -69,7 +72,7 @@ const FEATURES: readonly Feature[] = [
     needs: ["allowed-sources4", "allowed-sources6"],
     chains: [],
   },
-  { name: "dynamic maps with timeouts", needs: ["affinity4"], chains: [] },
+  { name: "dynamic maps with timeouts", needs: [CLIENTS], chains: [] },
   {
     name: "numgen",
     needs: [],
@@ -100,8 +103,8 @@ const FEATURES: readonly Feature[] = [
   },
   {
     name: "map updates from packets",
-    needs: ["affinity4"],
-    chains: actionChains(encodeAction({ verb: "learn", nodePort: false, seconds: 1 }), 4, 0),
+    needs: [CLIENTS, "endpoint-numbers4", "numbered-endpoints4", "numbered-local-endpoints4"],
+    chains: actionChains(LEARN, 4, 0),
   },
   { name: "reject in prerouting (Linux 5.9)", needs: [], chains: [prerouting(rejectExpression())] },
 ];
@@ -112,15 +115,19 @@ const FEATURES: readonly Feature[] = [
  */
 export function probeFeatures(socket: Netlink, batch: Batch, options: SkeletonOptions): void {
   const chains = new Map<string, Chain>();
+  const maps = new Map<string, SetSpec>();
   for (const chain of skeleton(options)) chains.set(chain.name, chain);
   for (const code of sampleActions()) {
     for (const family of [4, 6] as const) {
       for (const chain of actionChains(code, family, options.masqueradeBit)) {
         chains.set(chain.name, chain);
       }
+      const map = actionMap(code, family);
+      if (map !== undefined) maps.set(map.name, map);
     }
   }
-  const whole = attempt(socket, batch, allSets(options.counters), [...chains.values()]);
+  const sets = [...allSets(options.counters), ...maps.values()];
+  const whole = attempt(socket, batch, sets, [...chains.values()]);
   if (whole === undefined) return;
   if (whole.errno === EPERM || whole.errno === EACCES) {
     throw systemError("probe nftables", whole.errno);
@@ -132,7 +139,7 @@ export function probeFeatures(socket: Netlink, batch: Batch, options: SkeletonOp
 }
 
 function missingFeatures(socket: Netlink, batch: Batch, counters: boolean): string[] {
-  const sets = new Map(allSets(false).map((set) => [set.name, set]));
+  const sets = new Map([...allSets(false), affinitySet(4, 0)].map((set) => [set.name, set]));
   const missing: string[] = [];
   const test = (name: string, needs: readonly SetSpec[], chains: readonly Chain[]) => {
     const refusal = attempt(socket, batch, needs, chains);

@@ -239,7 +239,7 @@ function kindOf(table: TableId): "frontend" | "slot" | undefined {
 
 function leadsToEndpoints(value: Uint8Array): boolean {
   const { verb } = readAction(value);
-  return verb === "pick" || verb === "sticky";
+  return verb === "pick" || verb === "recall";
 }
 
 /**

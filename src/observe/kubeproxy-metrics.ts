@@ -109,6 +109,7 @@ export class KubeproxyMetrics {
       BY_FAMILY,
     ),
   );
+  /** Stays 0: what a change no longer needs is deleted in the transaction of the change. */
   readonly #cleanupFailures = new Counter(
     define(
       "sync_proxy_rules_nftables_cleanup_failures_total",
@@ -186,10 +187,6 @@ export class KubeproxyMetrics {
       const latency = programmingSeconds(trigger, now);
       for (const family of this.#families) this.#programmingDuration.observe(latency, family);
     }
-  }
-
-  cleanupFailed(): void {
-    for (const family of this.#families) this.#cleanupFailures.add(1, family);
   }
 
   flowsChecked({ family, deleted, durationMs }: FlowsReport): void {

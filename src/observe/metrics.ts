@@ -186,11 +186,6 @@ export class Metrics {
     if (kinds.length > 0) this.#repairDuration.observe(durationMs / 1000);
   }
 
-  /** Records that the purge of affinity entries after a sync failed. */
-  cleanupFailed(): void {
-    this.#kubeproxy.cleanupFailed();
-  }
-
   /** Records that the connections of a family were checked. */
   flowsChecked(report: FlowsReport): void {
     this.#kubeproxy.flowsChecked(report);

@@ -62,7 +62,9 @@ export function describeService(
   const service = core.readService(id);
   const frontends = new Map<string, FrontendDraft>();
   for (const table of TABLE_IDS) {
-    if (tableKind(table).key.length < 2 || tableKind(table).name === "hairpin") continue;
+    const { name: kind, key } = tableKind(table);
+    // Numbers only repeat the endpoints of the slots.
+    if (key.length < 2 || kind === "hairpin" || kind.includes("number")) continue;
     addElements({ core, backend }, table, id, frontends);
   }
   const own = `${namespace}/${name}`;

@@ -6,13 +6,15 @@
 import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../../asm/layout/choice.ts";
 import {
   DESIRED_ELEMENT,
+  DESIRED_EVERYONE,
   DESIRED_HEADER,
-  DESIRED_KIND,
+  DESIRED_NUMBERS,
+  DESIRED_OUTSIDE,
   DESIRED_OWNER,
   DESIRED_SLOTS,
   DESIRED_TABLE,
 } from "../../asm/layout/desired.ts";
-import { KEY_BYTES, KEY_PORT, KEY_PROTOCOL, SLOT_NUMBER_BYTES } from "../../asm/layout/key.ts";
+import { KEY_BYTES, KEY_PORT, KEY_PROTOCOL } from "../../asm/layout/key.ts";
 import type { ActionCode } from "../model/actions.ts";
 import type { EndpointSpan } from "../model/choice.ts";
 import { OWNER_NODE, type OwnerId } from "../model/owner.ts";
@@ -23,6 +25,15 @@ import type { Frontend } from "../state/frontends.ts";
 
 /** Returns core memory of at least `bytes` bytes. A call with the same size keeps the content. */
 export type ReserveMemory = (bytes: number) => Uint8Array;
+
+/** The tables of the endpoints of a frontend with session affinity, by number. */
+export interface NumberTables {
+  /** Frontend and endpoint → number. */
+  readonly numbers: TableId;
+  /** Frontend and number → endpoint, for every source and for outside sources. */
+  readonly everyone: TableId;
+  readonly outside: TableId;
+}
 
 const EMPTY = new Uint8Array(0);
 const FIRST_RESERVATION = 64 * 1024;
@@ -74,10 +85,26 @@ export class DesiredWriter {
   slots(table: TableId, owner: OwnerId, frontend: Frontend, span: EndpointSpan): void {
     this.#start(DESIRED_SLOTS, table, owner);
     this.#frontend(frontend);
-    const at = this.#at;
-    this.#view.setUint32(at + SPAN_POINTER, span.pointer, true);
-    this.#view.setUint32(at + SPAN_COUNT, span.count, true);
-    this.#at = at + SPAN_BYTES;
+    this.#span(span);
+  }
+
+  /**
+   * Writes frontend and endpoint → number, and frontend and number → endpoint for the endpoints of
+   * both spans. The core chooses the numbers.
+   */
+  numbers(
+    tables: NumberTables,
+    owner: OwnerId,
+    frontend: Frontend,
+    { everyone, outside }: { readonly everyone: EndpointSpan; readonly outside: EndpointSpan },
+  ): void {
+    const kind = this.#at;
+    this.#start(DESIRED_NUMBERS, tables.numbers, owner);
+    this.#view.setUint8(kind + DESIRED_EVERYONE, tables.everyone);
+    this.#view.setUint8(kind + DESIRED_OUTSIDE, tables.outside);
+    this.#frontend(frontend);
+    this.#span(everyone);
+    this.#span(outside);
   }
 
   /** Writes a set element: a frontend. */
@@ -122,14 +149,19 @@ export class DesiredWriter {
   }
 
   #start(kind: number, table: TableId, owner: OwnerId): void {
-    // A DESIRED_SLOTS record has a span in place of the slot number and the value.
-    const rest = kind === DESIRED_SLOTS ? SPAN_BYTES - SLOT_NUMBER_BYTES : valueSize(table);
-    this.#ensure(DESIRED_HEADER + keySize(table) + rest);
+    // Spans take the place of the slot number, of the endpoint's number, and of the value.
+    this.#ensure(DESIRED_HEADER + keySize(table) + valueSize(table) + 2 * SPAN_BYTES);
     const at = this.#at;
-    this.#view.setUint8(at + DESIRED_KIND, kind);
-    this.#view.setUint8(at + DESIRED_TABLE, table);
+    this.#view.setUint32(at, kind | (table << (8 * DESIRED_TABLE)), true);
     this.#view.setUint32(at + DESIRED_OWNER, owner, true);
     this.#at = at + DESIRED_HEADER;
+  }
+
+  #span({ pointer, count }: EndpointSpan): void {
+    const at = this.#at;
+    this.#view.setUint32(at + SPAN_POINTER, pointer, true);
+    this.#view.setUint32(at + SPAN_COUNT, count, true);
+    this.#at = at + SPAN_BYTES;
   }
 
   #frontend(frontend: Frontend): void {

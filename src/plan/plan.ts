@@ -11,6 +11,7 @@ import type { Service, ServiceId } from "../model/service.ts";
 import { tableId } from "../model/tables.ts";
 import type { Address, Cidr, Family } from "../net/address.ts";
 import type { ExpandedService } from "../state/frontends.ts";
+import type { AffinityMaps } from "./affinity-maps.ts";
 import type { DesiredWriter } from "./desired.ts";
 import { planFrontend } from "./policy.ts";
 import { allowedSources, planSources } from "./source-ranges.ts";
@@ -28,6 +29,8 @@ export interface PlanContext {
   readonly localEndpoints: { readonly [family in Family]: readonly Uint8Array[] };
   /** Whether the backend opens healthCheckNodePorts in the firewall. */
   readonly opensHealthCheckPorts: boolean;
+  /** Undefined if the backend does not remember clients in maps of its own. */
+  readonly affinityMaps: AffinityMaps | undefined;
 }
 
 const CLUSTER_IPS = { 4: tableId("cluster-ips", 4), 6: tableId("cluster-ips", 6) };
@@ -46,7 +49,7 @@ export function planService(
   context: PlanContext,
   writer: DesiredWriter,
 ): void {
-  const { claims, primary } = context;
+  const { claims, primary, affinityMaps } = context;
   const healthCheckPort = context.opensHealthCheckPorts ? checkedPort(service) : 0;
   for (const address of clusterIPs) {
     if (healthCheckPort !== 0) {
@@ -68,7 +71,9 @@ export function planService(
       planSources(service, frontend, allowed[frontend.family], writer);
     }
     const choice = byPort[choiceIndex(frontend.portIndex, frontend.family)];
-    if (choice !== undefined) planFrontend(service, frontend, choice, writer);
+    if (choice !== undefined) {
+      planFrontend(service, frontend, choice, affinityMaps, writer);
+    }
   }
 }
 

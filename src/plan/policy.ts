@@ -10,7 +10,8 @@ import type { Service } from "../model/service.ts";
 import { type TableId, tableId } from "../model/tables.ts";
 import type { Family } from "../net/address.ts";
 import type { Frontend } from "../state/frontends.ts";
-import { affinitySeconds, planLearn } from "./affinity.ts";
+import { affinitySeconds, type ChosenSpans, planAffinity } from "./affinity.ts";
+import type { AffinityMaps } from "./affinity-maps.ts";
 import type { DesiredWriter } from "./desired.ts";
 
 /**
@@ -32,6 +33,8 @@ const DROP_ACTION = encodeAction({ verb: "drop" });
 const REJECT_ACTION = encodeAction({ verb: "reject" });
 const ACCEPT_ACTION = encodeAction({ verb: "accept" });
 
+const NO_ENDPOINTS: EndpointSpan = { pointer: 0, count: 0 };
+
 /**
  * Writes how this frontend chooses an endpoint, for every source and, with externalTrafficPolicy
  * Local, for outside sources. Each group of sources gets one action and one list of slots, or a
@@ -41,6 +44,7 @@ export function planFrontend(
   service: Service,
   frontend: Frontend,
   choice: EndpointSelection,
+  affinityMaps: AffinityMaps | undefined,
   writer: DesiredWriter,
 ): void {
   const tables = frontend.address === undefined ? NODE_PORT_TABLES : ADDRESS_TABLES;
@@ -48,6 +52,8 @@ export function planFrontend(
   if (frontend.kind === "cluster-ip") planInternal(service, choice, plan);
   else if (externalPolicyLocal(service)) planExternalLocal(choice, plan);
   else planExternalCluster(choice, plan);
+  const chosen = plan.chosenWithAffinity();
+  if (chosen !== undefined) planAffinity(service, frontend, chosen, affinityMaps, writer);
 }
 
 /**
@@ -92,7 +98,8 @@ class FrontendPlan {
   readonly #frontend: Frontend;
   readonly #tables: FrontendTables;
   readonly #writer: DesiredWriter;
-  #hasLearn = false;
+  #everyone = NO_ENDPOINTS;
+  #outside = NO_ENDPOINTS;
 
   constructor(service: Service, frontend: Frontend, tables: FrontendTables, writer: DesiredWriter) {
     this.#service = service;
@@ -104,7 +111,7 @@ class FrontendPlan {
   /** Lets every source choose among these endpoints, unless `outside` applies to it. */
   everyone(span: EndpointSpan, snat: SnatMode): void {
     const { cluster, clusterSlots, everyone } = this.#tables;
-    this.#choose(everyone, cluster, clusterSlots, span, snat);
+    this.#everyone = this.#choose(everyone, cluster, clusterSlots, span, snat);
   }
 
   /**
@@ -113,7 +120,14 @@ class FrontendPlan {
    */
   outside(span: EndpointSpan): void {
     const { local, localSlots, outside } = this.#tables;
-    this.#choose(outside, local, localSlots, span, "plain");
+    this.#outside = this.#choose(outside, local, localSlots, span, "plain");
+  }
+
+  /** Returns what was chosen, or undefined without endpoints or session affinity. */
+  chosenWithAffinity(): ChosenSpans | undefined {
+    const spans = { everyone: this.#everyone, outside: this.#outside };
+    const count = spans.everyone.count + spans.outside.count;
+    return this.#hasAffinity && count > 0 ? spans : undefined;
   }
 
   refuse(how: "drop" | "reject"): void {
@@ -137,16 +151,18 @@ class FrontendPlan {
     slotTable: SlotTable,
     span: EndpointSpan,
     snat: SnatMode,
-  ): void {
+  ): EndpointSpan {
     const { id } = this.#service;
-    const verb = affinitySeconds(this.#service) > 0 ? "sticky" : "pick";
-    const count = Math.min(span.count, SLOTS_MAX);
-    const code = encodeAction({ verb, slotTable, snat, count });
-    this.#writer.slots(slots, id, this.#frontend, { pointer: span.pointer, count });
+    const verb = this.#hasAffinity ? "recall" : "pick";
+    const chosen = { pointer: span.pointer, count: Math.min(span.count, SLOTS_MAX) };
+    const code = encodeAction({ verb, slotTable, snat, count: chosen.count });
+    this.#writer.slots(slots, id, this.#frontend, chosen);
     this.#writer.action(frontends, id, this.#frontend, code);
-    if (verb === "pick" || this.#hasLearn) return;
-    this.#hasLearn = true;
-    planLearn(this.#service, this.#frontend, this.#writer);
+    return chosen;
+  }
+
+  get #hasAffinity(): boolean {
+    return affinitySeconds(this.#service) > 0;
   }
 }
 

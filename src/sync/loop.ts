@@ -15,7 +15,6 @@ import type { ProblemEnd, ReportProblems } from "../problems/problem.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { type ExpandedService, expandService } from "../state/frontends.ts";
 import { type BatchOutcome, BatchProgrammer, emptyOutcome, type Selected } from "./programmer.ts";
-import { PurgeTiming } from "./purge-timing.ts";
 import { RefusedRetries } from "./refused-retries.ts";
 import type { RepairReport } from "./repair-timing.ts";
 
@@ -64,10 +63,6 @@ export interface SyncLoopOptions {
    */
   readonly flowsChanged: () => void;
   readonly problems: ReportProblems;
-  /**
-   * Called when the purge of affinity entries after a sync failed. By default this is not counted.
-   */
-  readonly cleanupFailed?: () => void;
   /** Called when there is work without a new event: the retry of a refused Service is due. */
   readonly wake: () => void;
 }
@@ -83,13 +78,11 @@ export class SyncLoop {
   #verifyRequested = true;
   /** The foreign changes that were found and that no sync has repaired yet. */
   #drift: Drift | undefined;
-  readonly #affinity: PurgeTiming;
   #triggerTimes: number[] = [];
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
     this.#programmer = new BatchProgrammer(options);
-    this.#affinity = new PurgeTiming({ ...options, affinity: options.backend.affinity });
     this.#refused = new RefusedRetries(options.clock, (owner) => {
       if (owner === OWNER_NODE) this.#nodeVersion = -1;
       else this.#markDirty(owner);
@@ -107,7 +100,7 @@ export class SyncLoop {
 
   /**
    * Runs one sync. Returns true if nothing needs a retry. Then the kernel holds or has refused
-   * every dirty owner, and the purge of affinity entries did not fail.
+   * every dirty owner.
    */
   async run(): Promise<boolean> {
     const { core, clock, report } = this.#options;
@@ -142,7 +135,7 @@ export class SyncLoop {
       repair,
       error: total.transient ?? total.refused[0]?.error,
     });
-    return outcome !== "failed" && this.#affinity.purge();
+    return outcome !== "failed";
   }
 
   /**

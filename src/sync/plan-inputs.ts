@@ -5,6 +5,7 @@
 import type { Core } from "../core/core.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
 import { type Address, type Cidr, isLinkLocal, printAddress, printCidr } from "../net/address.ts";
+import { AffinityMaps } from "../plan/affinity-maps.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
@@ -31,6 +32,8 @@ export interface PlanInputsOptions extends PlanSettings {
   readonly nodeName: string;
   /** Whether the backend opens healthCheckNodePorts in the firewall. False by default. */
   readonly opensHealthCheckPorts?: boolean;
+  /** Whether the backend remembers clients in maps of its own. True by default. */
+  readonly affinityMaps?: boolean;
   /** Receives the problems of the Node and the ServiceCIDRs. */
   readonly problems: ReportProblems;
 }
@@ -152,7 +155,7 @@ export class PlanInputs {
   context(): PlanContext {
     const { core, claims } = this.#options;
     const { nodeIPs } = this.#facts;
-    const { opensHealthCheckPorts = false } = this.#options;
+    const { opensHealthCheckPorts = false, affinityMaps = true } = this.#options;
     return {
       primary: nodeIPs,
       claims,
@@ -160,6 +163,7 @@ export class PlanInputs {
       nodePortAddresses: this.#nodePortAddresses(),
       localEndpoints: { 4: core.localAddresses(4), 6: core.localAddresses(6) },
       opensHealthCheckPorts,
+      affinityMaps: affinityMaps ? new AffinityMaps(core) : undefined,
     };
   }
 

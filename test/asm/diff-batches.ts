@@ -5,8 +5,11 @@
 import { SPAN_BYTES, SPAN_COUNT, SPAN_POINTER } from "../../asm/layout/choice.ts";
 import {
   DESIRED_ELEMENT,
+  DESIRED_EVERYONE,
   DESIRED_HEADER,
   DESIRED_KIND,
+  DESIRED_NUMBERS,
+  DESIRED_OUTSIDE,
   DESIRED_OWNER,
   DESIRED_SLOTS,
   DESIRED_TABLE,
@@ -28,8 +31,14 @@ import { keySize, TABLES, type TableId, tableId, valueSize } from "../../src/mod
 export const frontends = tableId("frontends", 4);
 export const slots = tableId("endpoints", 4);
 export const clusterIPs = tableId("cluster-ips", 4);
+/** A table of numbers, and the tables of numbered endpoints for everyone and for outside. */
+export const NUMBERS = [
+  tableId("endpoint-numbers", 4),
+  tableId("numbered-endpoints", 4),
+  tableId("numbered-local-endpoints", 4),
+] as const;
 
-/** Key number `index` of a table, without the slot in tables of slots. */
+/** Key number `index` of a table, without the slot or the number of an endpoint. */
 export function keyOf(table: TableId, index: number): string {
   const bytes = new Uint8Array(
     isSlots(table) ? keySize(table) - SLOT_NUMBER_BYTES : keySize(table),
@@ -58,6 +67,25 @@ export function frontend(key: number, endpoints: readonly number[], table = slot
     table,
     key: keyOf(table, key),
     endpoints: endpoints.map((endpoint) => valueFor(table, endpoint)),
+  };
+}
+
+/** The numbers of the endpoints of a frontend. */
+export function numbers(
+  key: number,
+  everyone: readonly number[],
+  outside: readonly number[],
+  [table, ...lists] = NUMBERS,
+): Desired {
+  const listOf = (list: TableId, endpoints: readonly number[]) => ({
+    table: list,
+    endpoints: endpoints.map((endpoint) => valueFor(list, endpoint)),
+  });
+  return {
+    kind: "numbers",
+    table,
+    key: keyOf(lists[0], key),
+    lists: [listOf(lists[0], everyone), listOf(lists[1], outside)],
   };
 }
 
@@ -101,13 +129,23 @@ export function writeBatch(core: TestCore, batch: Batch): { bytes: number; relea
         );
         continue;
       }
-      const stride = valueSize(record.table);
-      const size = Math.max(8, record.endpoints.length * stride);
-      const at = exports.allocate(size) >>> 0;
-      blocks.push({ at, size });
-      core.wasm.u8().set(concat(...record.endpoints.map(fromHex)), at);
-      const span = spanOf(at, record.endpoints.length);
-      records.push(concat(header(DESIRED_SLOTS, record.table, owner), key, span));
+      const store = (endpoints: readonly string[]) => {
+        const content = concat(...endpoints.map(fromHex));
+        const size = Math.max(8, content.length);
+        const at = exports.allocate(size) >>> 0;
+        blocks.push({ at, size });
+        core.wasm.u8().set(content, at);
+        return spanOf(at, endpoints.length);
+      };
+      if (record.kind === "slots") {
+        const span = store(record.endpoints);
+        records.push(concat(header(DESIRED_SLOTS, record.table, owner), key, span));
+        continue;
+      }
+      const start = header(DESIRED_NUMBERS, record.table, owner);
+      start[DESIRED_EVERYONE] = record.lists[0]?.table ?? 0;
+      start[DESIRED_OUTSIDE] = record.lists[1]?.table ?? 0;
+      records.push(concat(start, key, ...record.lists.map((list) => store(list.endpoints))));
     }
   const bytes = concat(...records);
   core.reserveDesired(bytes.byteLength).set(bytes);

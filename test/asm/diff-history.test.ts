@@ -19,6 +19,8 @@ import {
   frontend,
   frontends,
   isSlots,
+  NUMBERS,
+  numbers,
   range,
   slots,
 } from "./diff-batches.ts";
@@ -27,18 +29,26 @@ import {
 setDefaultTimeout(PROPERTY_LIMIT_MS);
 
 const OWNERS = 4;
+const NODE_PORT_NUMBERS = [
+  tableId("nodeport-endpoint-numbers", 6),
+  tableId("nodeport-numbered-endpoints", 6),
+  tableId("nodeport-numbered-local-endpoints", 6),
+] as const;
 const TABLES_TRIED = [
   frontends,
   clusterIPs,
   tableId("allowed-sources", 6),
   slots,
   tableId("nodeport-local-endpoints", 6),
+  NUMBERS[0],
+  NODE_PORT_NUMBERS[0],
 ];
 const desiredState = fc.record({
   table: fc.constantFrom(...TABLES_TRIED),
   key: fc.nat(5),
   value: fc.nat(2),
   endpoints: fc.array(fc.nat(12), { maxLength: 24 }),
+  outside: fc.array(fc.nat(12), { maxLength: 6 }),
   owner: fc.nat(OWNERS),
 });
 const step = fc.record({
@@ -105,9 +115,11 @@ function batchOf(
     owner: owners[index] ?? OWNER_NODE,
     records: [...byKey.values()]
       .filter(({ owner }) => owner === index)
-      .map(({ table, key, value, endpoints }) =>
-        isSlots(table) ? frontend(key, endpoints, table) : element(table, key, value),
-      ),
+      .map(({ table, key, value, endpoints, outside }) => {
+        const tables = [NUMBERS, NODE_PORT_NUMBERS].find(([one]) => one === table);
+        if (tables !== undefined) return numbers(key, endpoints, outside, tables);
+        return isSlots(table) ? frontend(key, endpoints, table) : element(table, key, value);
+      }),
   }));
 }
 

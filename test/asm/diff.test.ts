@@ -292,21 +292,6 @@ for (const build of BUILDS)
       expect([...core.compare(slots, concat(...found), 3)]).toEqual(Array(3).fill(COMPARED_SAME));
     });
 
-    test("hasEndpoint finds only the endpoints of this frontend", () => {
-      const core = createTestCore(build);
-      const owner = core.service("default/web");
-      sync(core, new KernelModel(), [{ owner, records: [frontend(1, [1, 2]), frontend(2, [3])] }]);
-      const has = (key: number, endpoint: number): boolean =>
-        core.hasEndpoint(slots, fromHex(keyOf(slots, key)), fromHex(valueFor(slots, endpoint)));
-      expect([has(1, 1), has(1, 2), has(1, 3), has(2, 3), has(3, 1)]).toEqual([
-        true,
-        true,
-        false,
-        true,
-        false,
-      ]);
-    });
-
     test("an impossible desired region is refused before anything changes", () => {
       const core = createTestCore(build);
       const owner = core.service("default/web");

@@ -13,6 +13,7 @@ import {
   type TestOperation,
 } from "../../harness/core/made-operations.ts";
 import { useFreshNetns } from "../../harness/fresh-netns.ts";
+import { until } from "../../harness/waiting.ts";
 import type { CounterSink } from "../../src/backend/parts.ts";
 import type { SkeletonOptions } from "../../src/backend/skeleton-options.ts";
 import { SluiceError } from "../../src/base/errors.ts";
@@ -474,8 +475,7 @@ describe("a table of an earlier run", () => {
   });
 
   test("gets and loses the chain for invalid packets in one transaction each, and keeps its elements", () => {
-    const client =
-      "add element inet sluice affinity4 { 198.51.100.7 . 10.96.0.1 . tcp . 80 timeout 1h : 10.244.0.1 . 8080 }";
+    const client = "add element inet sluice affinity4-17 { 198.51.100.7 timeout 1h : 0:1 }";
     pipe(client, "nft", "-f", "-");
     const socket = new NetlinkSocket(NETLINK_NETFILTER);
     const without = sortedChains(ruleset());
@@ -490,7 +490,7 @@ describe("a table of an earlier run", () => {
       expect(forward.length).toBe(chains);
     }
     expect(sortedChains(ruleset())).toEqual(without);
-    expect(run("nft", "list", "map", "inet", "sluice", "affinity4")).toContain("198.51.100.7");
+    expect(run("nft", "list", "map", "inet", "sluice", "affinity4-17")).toContain("198.51.100.7");
     socket.close();
   });
 
@@ -537,90 +537,57 @@ describe("a foreign table with our name", () => {
   });
 });
 
-describe("affinity", () => {
-  const learn = (seconds: number, nodePort = false) =>
-    ({ verb: "learn", nodePort, seconds }) as const;
-  const client = "198.51.100.7";
-  const remembered = (map: string) => run("nft", "list", "map", "inet", "sluice", map);
+describe("the map of a frontend's clients", () => {
+  const learn = (map: number, seconds = 3600) =>
+    ({ verb: "learn", nodePort: false, map, seconds }) as const;
+  const web = (map: number, seconds?: number) =>
+    element("learn", 4, ["10.96.0.1", "TCP", 80], learn(map, seconds));
+  const dns = (map: number) => element("learn", 4, ["10.96.0.1", "TCP", 53], learn(map));
+  const remembers = (map: number) =>
+    run("nft", "list", "map", "inet", "sluice", `affinity4-${map}`).includes("198.51.100.7");
 
-  test("is deleted for removed endpoints, and kept for the others", () => {
+  function remember(map: number): void {
+    const client = `add element inet sluice affinity4-${map} { 198.51.100.7 timeout 1h : 0:1 }`;
+    pipe(client, "nft", "-f", "-");
+    expect(remembers(map)).toBe(true);
+  }
+
+  test.each<[string, TestOperation[], boolean]>([
+    ["is emptied if it loses affinity", remove(1, web(7)), false],
+    ["stays if the timeout changes", [...remove(1, web(7)), ...add(1, web(7, 60))], true],
+    ["stays if another frontend loses affinity", remove(1, dns(8)), true],
+    ["is emptied if it gets another map", [...remove(1, web(7)), ...add(1, web(9))], false],
+  ])("%s", (_, change, stays) => {
     const backend = backendWith();
     backend.start(rememberingCore().core);
-    pipe(
-      `add element inet sluice affinity4 { ${client} . 10.96.0.1 . tcp . 80 timeout 1h : 10.244.0.1 . 8080 }
-       add element inet sluice affinity4 { ${client} . 10.96.0.1 . tcp . 81 timeout 1h : 10.244.0.1 . 8080 }
-       add element inet sluice nodeport-affinity6 { 2001:db8::7 . tcp . 30080 timeout 1h : fd00::1 . 8080 }
-       add element inet sluice nodeport-affinity6 { 2001:db8::8 . tcp . 30080 timeout 1h : fd00::2 . 8080 }`,
-      ...["nft", "-f", "-"],
-    );
-    const { core } = rememberingCore([
-      element("learn", 4, ["10.96.0.1", "TCP", 80], learn(3600)),
-      element("learn", 4, ["10.96.0.1", "TCP", 81], learn(3600)),
-      element("endpoints", 4, ["10.96.0.1", "TCP", 80, 3], "10.244.0.1:8080"),
-      element("nodeports-learn", 6, ["TCP", 30080], learn(3600, true)),
-      element("nodeport-endpoints", 6, ["TCP", 30080, 0], "[fd00::1]:8080"),
-    ]);
-    expect(backend.affinity.purge(core)).toBe(2);
-    // A packet that was translated before, and learnt after.
-    pipe(
-      `add element inet sluice affinity4 { ${client} . 10.96.0.1 . tcp . 81 timeout 1h : 10.244.0.1 . 8080 }`,
-      ...["nft", "-f", "-"],
-    );
-    expect(backend.affinity.hasStale).toBe(true);
-    expect(backend.affinity.purge(core)).toBe(1);
-    expect(remembered("affinity4")).toContain("10.96.0.1 . tcp . 80");
-    expect(remembered("affinity4")).not.toContain("10.96.0.1 . tcp . 81");
-    expect(remembered("nodeport-affinity6")).toContain("2001:db8::7");
-    expect(remembered("nodeport-affinity6")).not.toContain("2001:db8::8");
-    expect(backend.affinity.purge(core)).toBe(0);
-    expect(backend.affinity.hasStale).toBe(false);
+    apply(backend, add(1, web(7), dns(8)));
+    remember(7);
+    apply(backend, change);
+    expect(remembers(7)).toBe(stays);
   });
 
-  test("is searched only in maps of changed frontends with affinity", () => {
-    const socket = new NetlinkSocket(NETLINK_NETFILTER);
-    let dumps = 0;
-    const dump = socket.dump.bind(socket);
-    socket.dump = (...request) => {
-      dumps++;
-      return dump(...request);
-    };
-    const backend = createNftablesBackend(OPTIONS, socket);
-    opened.push(backend);
-    const sticky = element("learn", 4, ["10.96.0.1", "TCP", 80], learn(3600));
-    const { core } = rememberingCore([sticky]);
-    backend.start(core);
-    /** Dumps that follow a change of these. */
-    const dumpsAfter = (...elements: Element[]) => {
-      apply(backend, add(1, ...elements));
-      dumps = 0;
-      backend.affinity.purge(core);
-      return dumps;
-    };
-    expect(dumpsAfter()).toBe(4);
-    expect(dumpsAfter()).toBe(0);
-    expect(dumpsAfter(element("endpoints", 4, ["10.96.0.1", "TCP", 80, 0], "10.1.0.1:80"))).toBe(1);
-    expect(dumpsAfter(element("nodeport-endpoints", 4, ["TCP", 80, 0], "10.1.0.1:80"))).toBe(0);
-    expect(dumpsAfter(element("endpoints", 6, ["fd00::1", "TCP", 80, 0], "[fd00::2]:80"))).toBe(0);
-    expect(dumpsAfter(element("cluster-ips", 4, ["10.96.0.1"]))).toBe(0);
-    expect(dumpsAfter(sticky)).toBe(1);
-  });
-
-  test.each([
-    ["the frontend no longer has affinity", false, false, "endpoints", 1],
-    ["the frontend still has it", true, false, "endpoints", 0],
-    ["its policy became Local and the endpoint is elsewhere", true, true, "endpoints", 1],
-    ["its policy became Local and the endpoint is here", true, true, "local-endpoints", 0],
-  ] as const)("of an endpoint that still serves, when %s", (_, learns, local, slots, forgotten) => {
-    const backend = backendWith();
-    backend.start(rememberingCore().core);
-    const entry = `${client} . 10.96.0.1 . tcp . 80 timeout 1h : 10.244.0.1 . 8080`;
-    pipe(`add element inet sluice affinity4 { ${entry} }`, "nft", "-f", "-");
-    const { core } = rememberingCore([
-      ...(learns ? [element("learn", 4, ["10.96.0.1", "TCP", 80], learn(3600))] : []),
-      ...(local ? [element("outside", 4, ["10.96.0.1", "TCP", 80], { verb: "accept" })] : []),
-      element(slots, 4, ["10.96.0.1", "TCP", 80, 0], "10.244.0.1:8080"),
-    ]);
-    expect(backend.affinity.purge(core)).toBe(forgotten);
+  test("survives a restart and the removal of its chains by another program", async () => {
+    const first = backendWith();
+    first.start(rememberingCore().core);
+    apply(first, add(1, web(7)));
+    remember(7);
+    first.close();
+    const { core, adopted } = rememberingCore([web(7)]);
+    const second = backendWith();
+    expect(second.start(core)).toMatchObject({ outcome: "adopted" });
+    expect(adopted()).toEqual(lines([web(7)]));
+    second.watch(() => {});
+    pipe(
+      `flush chain inet sluice learn4-7-3600
+       flush map inet sluice learning4
+       flush chain inet sluice remembered4-7`,
+      ...["nft", "-f", "-"],
+    );
+    await until("a repair", async () => (await second.verify(core)) !== undefined);
+    expect(run("nft", "list", "chain", "inet", "sluice", "learn4-7-3600")).toContain(
+      "update @affinity4-7 { ip saddr timeout 1h : meta priority }",
+    );
+    expect(remembers(7)).toBe(true);
   });
 });
 

@@ -238,13 +238,6 @@ describe("a sync", () => {
   });
 });
 
-test("a failed affinity cleanup counts in both families", async () => {
-  const name = "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total";
-  expect(await lines()).toContain(`${name}{ip_family="IPv6"} 0`);
-  metrics.cleanupFailed();
-  expect(await lines()).toContain(`${name}{ip_family="IPv6"} 1`);
-});
-
 test("a lost Event is counted", async () => {
   expect(await lines()).toContain("sluice_events_dropped_total 0");
   metrics.eventDropped();

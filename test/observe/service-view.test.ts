@@ -32,7 +32,7 @@ test("a Service has its frontends in order, its endpoints by slot, and its probl
   const committed = core();
   const slotTable = "endpoints";
   committed.set("frontends", WEB, "10.96.0.1 TCP 443", {
-    verb: "sticky",
+    verb: "recall",
     slotTable,
     snat: "plain",
     count: 1,
@@ -40,6 +40,7 @@ test("a Service has its frontends in order, its endpoints by slot, and its probl
   committed.set("learn", WEB, "10.96.0.1 TCP 443", {
     verb: "learn",
     nodePort: false,
+    map: 17,
     seconds: 10800,
   });
   committed.set("frontends", WEB, "10.96.0.1 TCP 80", {
@@ -72,7 +73,7 @@ test("a Service has its frontends in order, its endpoints by slot, and its probl
   ).toEqual([
     "1.2.3.4:80 TCP 4 {}  10.0.0.0/8",
     '10.96.0.1:80 TCP 4 {"frontends":"pick endpoints 2"} 10.1.0.1:8080,10.1.0.2:8080',
-    '10.96.0.1:443 TCP 4 {"frontends":"sticky endpoints 1","learn":"learn 10800s"} ',
+    '10.96.0.1:443 TCP 4 {"frontends":"recall endpoints 1","learn":"learn 10800s"} ',
     '[fd00::1]:53 UDP 6 {"no-endpoints":"reject"} ',
     '30080 TCP 4 {"nodeports-outside":"accept","nodeports-no-endpoints":"drop"} ',
   ]);

@@ -21,8 +21,12 @@ function entries(texts: readonly (readonly [ServiceText, ChoiceText])[]) {
   }));
 }
 
-/** Table and key of a line: the part before the value and the owner. */
-const keyOf = (line: string) => line.replace(/ (->.*|\([^(]*\))$/, "");
+/**
+ * Table and key of a line: the part before the value and the owner. The core numbers endpoints, so
+ * the line of a numbered endpoint is its key.
+ */
+const keyOf = (line: string) =>
+  line.includes("numbered-") ? line : line.replace(/ (->.*|\([^(]*\))$/, "");
 const protocolName = (protocol: Protocol) =>
   Object.entries(PROTOCOLS)
     .find(([, number]) => number === protocol)?.[0]
@@ -56,7 +60,7 @@ describe("for any Services", () => {
         const plan = planText(entries(texts), NODE);
         let slots = 0;
         for (const line of plan) {
-          const choice = /^(\S+)([46]) (.*) -> (?:pick|sticky) (\S+) (\d+)/.exec(line);
+          const choice = /^(\S+)([46]) (.*) -> (?:pick|recall) (\S+) (\d+)/.exec(line);
           if (!choice) continue;
           const [, , family, key, source, count] = choice;
           const behind = plan.filter((other) =>

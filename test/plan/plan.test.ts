@@ -504,57 +504,72 @@ const SOURCE_RANGES: readonly Case[] = [
 
 const AFFINITY: readonly Case[] = [
   {
-    name: "a clusterIP with affinity is sticky and learns for the Service's own timeout",
+    name: "a clusterIP with affinity recalls clients, and learns for the Service's own timeout",
     services: [{ affinity: 10800 }],
     endpoints: [BOTH],
     want: `
+
       cluster-ips4 10.96.0.1 (default/web)
       endpoints4 10.96.0.1 tcp 80 slot 0 -> 10.1.0.5:8080
       endpoints4 10.96.0.1 tcp 80 slot 1 -> 10.1.1.5:8080
-      frontends4 10.96.0.1 tcp 80 -> sticky endpoints 2 (default/web)
-      learn4 10.96.0.1 tcp 80 -> learn 10800s (default/web)`,
+      frontends4 10.96.0.1 tcp 80 -> recall endpoints 2 (default/web)
+      learn4 10.96.0.1 tcp 80 -> learn 10800s (default/web)
+      numbered-endpoints4 10.96.0.1 tcp 80 -> 10.1.0.5:8080
+      numbered-endpoints4 10.96.0.1 tcp 80 -> 10.1.1.5:8080`,
   },
   {
     name: "every frontend of the Service learns, node ports too",
     services: [{ ...LB, ports: ["http udp 80 30080"], externalIPs: ["203.0.113.1"], affinity: 60 }],
     endpoints: [REMOTE],
     want: `
+
       cluster-ips4 10.96.0.1 (default/web)
       endpoints4 1.2.3.4 udp 80 slot 0 -> 10.1.1.5:8080
       endpoints4 10.96.0.1 udp 80 slot 0 -> 10.1.1.5:8080
       endpoints4 203.0.113.1 udp 80 slot 0 -> 10.1.1.5:8080
-      frontends4 1.2.3.4 udp 80 -> sticky endpoints 1 masquerade (default/web)
-      frontends4 10.96.0.1 udp 80 -> sticky endpoints 1 (default/web)
-      frontends4 203.0.113.1 udp 80 -> sticky endpoints 1 masquerade (default/web)
+      frontends4 1.2.3.4 udp 80 -> recall endpoints 1 masquerade (default/web)
+      frontends4 10.96.0.1 udp 80 -> recall endpoints 1 (default/web)
+      frontends4 203.0.113.1 udp 80 -> recall endpoints 1 masquerade (default/web)
       learn4 1.2.3.4 udp 80 -> learn 60s (default/web)
       learn4 10.96.0.1 udp 80 -> learn 60s (default/web)
       learn4 203.0.113.1 udp 80 -> learn 60s (default/web)
       nodeport-endpoints4 udp 30080 slot 0 -> 10.1.1.5:8080
+      nodeport-numbered-endpoints4 udp 30080 -> 10.1.1.5:8080
       nodeports-learn4 udp 30080 -> learn 60s (default/web)
-      nodeports4 udp 30080 -> sticky nodeport-endpoints 1 masquerade (default/web)`,
+      nodeports4 udp 30080 -> recall nodeport-endpoints 1 masquerade (default/web)
+      numbered-endpoints4 1.2.3.4 udp 80 -> 10.1.1.5:8080
+      numbered-endpoints4 10.96.0.1 udp 80 -> 10.1.1.5:8080
+      numbered-endpoints4 203.0.113.1 udp 80 -> 10.1.1.5:8080`,
   },
   {
-    name: "with externalTrafficPolicy Local all sources and outside sources are sticky, and learn in one element",
+    name: "with externalTrafficPolicy Local all sources recall clients, and learn in one element",
     services: [{ ...NODE_PORT, eTP: "Local", affinity: 5 }],
     endpoints: [BOTH],
     want: `
+
       cluster-ips4 10.96.0.1 (default/web)
       endpoints4 10.96.0.1 tcp 80 slot 0 -> 10.1.0.5:8080
       endpoints4 10.96.0.1 tcp 80 slot 1 -> 10.1.1.5:8080
-      frontends4 10.96.0.1 tcp 80 -> sticky endpoints 2 (default/web)
+      frontends4 10.96.0.1 tcp 80 -> recall endpoints 2 (default/web)
       learn4 10.96.0.1 tcp 80 -> learn 5s (default/web)
       nodeport-endpoints4 tcp 30080 slot 0 -> 10.1.0.5:8080
       nodeport-endpoints4 tcp 30080 slot 1 -> 10.1.1.5:8080
       nodeport-local-endpoints4 tcp 30080 slot 0 -> 10.1.0.5:8080
+      nodeport-numbered-endpoints4 tcp 30080 -> 10.1.0.5:8080
+      nodeport-numbered-endpoints4 tcp 30080 -> 10.1.1.5:8080
+      nodeport-numbered-local-endpoints4 tcp 30080 -> 10.1.0.5:8080
       nodeports-learn4 tcp 30080 -> learn 5s (default/web)
-      nodeports-outside4 tcp 30080 -> sticky nodeport-local-endpoints 1 (default/web)
-      nodeports4 tcp 30080 -> sticky nodeport-endpoints 2 short-circuit (default/web)`,
+      nodeports-outside4 tcp 30080 -> recall nodeport-local-endpoints 1 (default/web)
+      nodeports4 tcp 30080 -> recall nodeport-endpoints 2 short-circuit (default/web)
+      numbered-endpoints4 10.96.0.1 tcp 80 -> 10.1.0.5:8080
+      numbered-endpoints4 10.96.0.1 tcp 80 -> 10.1.1.5:8080`,
   },
   {
     name: "a frontend without endpoints has nothing to learn",
     services: [{ affinity: 10800, iTP: "Local" }],
     endpoints: [REMOTE],
     want: `
+
       cluster-ips4 10.96.0.1 (default/web)
       no-endpoints4 10.96.0.1 tcp 80 -> drop (default/web)`,
   },
@@ -563,10 +578,12 @@ const AFFINITY: readonly Case[] = [
     services: [{ affinity: 1_000_000 }],
     endpoints: [REMOTE],
     want: `
+
       cluster-ips4 10.96.0.1 (default/web)
       endpoints4 10.96.0.1 tcp 80 slot 0 -> 10.1.1.5:8080
-      frontends4 10.96.0.1 tcp 80 -> sticky endpoints 1 (default/web)
-      learn4 10.96.0.1 tcp 80 -> learn 86400s (default/web)`,
+      frontends4 10.96.0.1 tcp 80 -> recall endpoints 1 (default/web)
+      learn4 10.96.0.1 tcp 80 -> learn 86400s (default/web)
+      numbered-endpoints4 10.96.0.1 tcp 80 -> 10.1.1.5:8080`,
   },
 ];
 

@@ -226,7 +226,7 @@ function expectEverySlot(lines: readonly string[]): void {
     slots.set(key, [...(slots.get(key) ?? []), Number(slot)]);
   }
   for (const line of lines) {
-    const picked = /^(\S+?)([46]) (.+) -> (?:pick|sticky) (\S+) (\d+)/.exec(line);
+    const picked = /^(\S+?)([46]) (.+) -> (?:pick|recall) (\S+) (\d+)/.exec(line);
     if (picked === null) continue;
     const [, , family, frontend, source, count] = picked;
     const found = slots.get(`${source}${family} ${frontend}`)?.sort((a, b) => a - b);

@@ -275,15 +275,6 @@ describe("SyncLoop", () => {
         world.verify();
       },
     ],
-    [
-      "while clients are forgotten",
-      ({ backend }, error) => {
-        backend.affinity.hasStale = true;
-        backend.affinity.purge = () => {
-          throw error;
-        };
-      },
-    ],
   ])("an assertion in the core ends the sync and is thrown: %s", async (_, given) => {
     const world = await threeServices();
     await world.clock.advance(60_000);
@@ -490,31 +481,6 @@ describe("SyncLoop", () => {
       expect(deletes).toBeLessThanOrEqual(50_000);
     }
     expect(world.backend.transactions.length).toBeGreaterThan(count + 1);
-  });
-
-  test("clients that could not be deleted are deleted at the next sync", async () => {
-    const world = syncWorld();
-    const sticky = service("a", "10.96.0.1", {
-      sessionAffinity: "ClientIP",
-      sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } },
-    });
-    world.put("Service", sticky);
-    world.put("EndpointSlice", slice("a-1", "a", IPS));
-    const forgotten: number[] = [];
-    world.backend.affinity.purge = () => {
-      forgotten.push(world.clock.now());
-      if (forgotten.length === 1) throw new SluiceError("NETLINK_REFUSED", "Cannot forget clients");
-      return 0;
-    };
-    expect(await world.sync()).toBe(false);
-    expect(world.problems.begun.at(-1)).toMatchObject({
-      subject: "Affinity",
-      message: "Cannot forget clients",
-    });
-    expect(await world.sync()).toBe(true);
-    expect(forgotten).toHaveLength(2);
-    expect(await world.sync()).toBe(true);
-    expect(forgotten).toHaveLength(2);
   });
 
   test("the node's own elements follow its addresses, its endpoints and the Service CIDRs", async () => {

@@ -64,7 +64,7 @@ export interface FrontendRules {
 }
 
 function pickActionOf(action: Action | undefined): PickAction | undefined {
-  return action?.verb === "pick" || action?.verb === "sticky" ? action : undefined;
+  return action?.verb === "pick" || action?.verb === "recall" ? action : undefined;
 }
 
 function slotsOf(
@@ -169,7 +169,7 @@ function dispatchComment(name: string, frontend: FrontendElements): string {
 /** Session affinity timeout in seconds; 0 if there is no affinity. */
 function affinityOf(frontends: readonly FrontendElements[]): number {
   for (const { everyone, outside, affinitySeconds } of frontends) {
-    if (affinitySeconds > 0 && (everyone?.verb === "sticky" || outside?.verb === "sticky"))
+    if (affinitySeconds > 0 && (everyone?.verb === "recall" || outside?.verb === "recall"))
       return affinitySeconds;
   }
   return 0;

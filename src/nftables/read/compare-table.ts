@@ -4,18 +4,12 @@
  */
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { readU32LE } from "../../base/bytes.ts";
-import type { ActionCode } from "../../model/actions.ts";
+import { type ActionCode, isAction } from "../../model/actions.ts";
 import type { Family } from "../../net/address.ts";
 import { AttributeReader } from "../../netlink/message.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import { COMMENTED_CHAIN, rulesComment } from "../ruleset/install.ts";
-import {
-  dispatchOf,
-  FIXED_ACTIONS,
-  isAction,
-  type KnownActions,
-  targetChain,
-} from "../ruleset/known-actions.ts";
+import { actionEntries, FIXED_ACTIONS, type KnownActions } from "../ruleset/known-actions.ts";
 import { skeleton, unwantedChain } from "../ruleset/skeleton.ts";
 import type { Chain, NftRule } from "../wire/chains.ts";
 import type { Attribute, AttributeValue, Expression } from "../wire/expressions.ts";
@@ -78,9 +72,9 @@ function hookDiffers({ hook }: Chain, found: ReadChain | undefined): boolean {
 
 /** The contents of the maps of actions. */
 export interface FoundActions {
-  /** Actions that have a chain of their own and lead to the correct one. */
+  /** Actions that have chains of their own, and of which an element leads to the correct one. */
   readonly known: readonly (readonly [Family, ActionCode])[];
-  /** The maps contain all fixed actions and no foreign elements. */
+  /** The maps contain all elements of these and of the fixed actions, and no foreign elements. */
   readonly complete: boolean;
 }
 
@@ -88,46 +82,46 @@ export function readActions(socket: Netlink): FoundActions {
   const known: (readonly [Family, ActionCode])[] = [];
   let complete = true;
   for (const family of [4, 6] as const) {
+    /** Number of elements found, by action. */
+    const found = new Map<ActionCode, number>();
     for (const kind of DISPATCHES) {
-      let found: ActionCode[] = [];
+      let here: ActionCode[] = [];
       let foreign = 0;
       const restart = () => {
-        found = [];
+        here = [];
         foreign = 0;
       };
-      const each = (element: ReadElement) => {
-        const { bytes, key, verdict, chain } = element;
+      const each = ({ bytes, key, verdict, chain }: ReadElement) => {
         const code = readU32LE(bytes, key);
-        if (belongsTo(kind, code) && leadsToTarget(code, family, verdict, chain)) found.push(code);
+        if (isAction(code) && leads(kind, code, family, verdict, chain)) here.push(code);
         else foreign++;
       };
       if (readElements(socket, dispatchMap(kind, family), restart, each)) complete = false;
-      const fixed = FIXED_ACTIONS.flatMap(([where, code]) => (where === kind ? [code] : []));
-      complete &&= foreign === 0 && fixed.every((code) => found.includes(code));
-      for (const code of found) if (!fixed.includes(code)) known.push([family, code]);
+      complete &&= foreign === 0;
+      for (const code of here) found.set(code, (found.get(code) ?? 0) + 1);
+    }
+    for (const code of new Set([...FIXED_ACTIONS, ...found.keys()])) {
+      complete &&= found.get(code) === actionEntries(code, family).length;
+      if (!FIXED_ACTIONS.includes(code)) known.push([family, code]);
     }
   }
   return { known, complete };
 }
 
-/** Reports whether Sluice puts this action into a map of this kind. */
-function belongsTo(kind: Dispatch, code: number): code is ActionCode {
-  if (!isAction(code)) return false;
-  return (
-    FIXED_ACTIONS.some(([where, fixed]) => where === kind && fixed === code) ||
-    (dispatchOf(code) === kind && !FIXED_ACTIONS.some(([, fixed]) => fixed === code))
-  );
-}
-
-function leadsToTarget(
+/** Reports whether Sluice puts this element into a map of this kind. */
+function leads(
+  kind: Dispatch,
   code: ActionCode,
   family: Family,
   verdict: number | undefined,
   chain: string | undefined,
 ): boolean {
-  const target = targetChain(code, family);
-  return chain === target && verdict === (target === undefined ? nft.NF_DROP : nft.NFT_GOTO);
+  return actionEntries(code, family).some(
+    (entry) => entry.kind === kind && entry.chain === chain && VERDICTS[entry.verdict] === verdict,
+  );
 }
+
+const VERDICTS = { drop: nft.NF_DROP, goto: nft.NFT_GOTO, jump: nft.NFT_JUMP };
 
 /** Checks that the maps of actions contain exactly the known actions. */
 export function sameActions(socket: Netlink, actions: KnownActions): boolean {

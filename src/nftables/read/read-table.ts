@@ -25,7 +25,7 @@ export interface TableElements {
 
 /** Reports whether the table holds slots. */
 export function isSlots(id: TableId): boolean {
-  return tableKind(id).value === "endpoint";
+  return tableKind(id).key.some((field) => field === "slot");
 }
 
 /** Reads all elements of a table. */

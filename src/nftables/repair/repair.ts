@@ -22,8 +22,6 @@ export interface RepairOptions {
   readonly socket: Netlink;
   readonly clock: Clock;
   readonly keeper: TableKeeper;
-  /** Called when another program added elements to this map of clients (session affinity). */
-  readonly affinityTouched: (map: string) => void;
   /** Limit per transaction. */
   readonly maxOperations: number;
   /** Applies operations in one transaction, after the messages that `begin` writes. */
@@ -63,9 +61,8 @@ export class TableRepair {
 
   /** Reads the touched objects and repairs those that differ. */
   async run(core: Core, touched: TouchedObjects): Promise<TableRepairResult> {
-    const { socket, clock, keeper, affinityTouched, maxOperations } = this.#options;
+    const { socket, clock, keeper, maxOperations } = this.#options;
     keeper.applyPendingOptions();
-    for (const map of touched.affinityMaps) affinityTouched(map);
     const restoration = new RepairOperations(core, Math.min(BATCH_ELEMENTS, maxOperations - 1));
     const table = keeper.findTable();
     const all = touched.chains || touched.anythingMayDiffer || keeper.reconfigured;

@@ -27,8 +27,6 @@ export class TouchedObjects {
   readonly keys = new Map<TableId, ByteBuffer>();
   /** Tables to read completely. */
   readonly wholeTables = new Set<TableId>();
-  /** Maps of clients, filled by packets, to which another program added elements. */
-  readonly affinityMaps = new Set<string>();
   /** Names of touched objects, to recognize a process that keeps changing the same ones. */
   readonly objects = new Set<string>();
   #firstChange: { readonly change: ForeignChange; readonly at: number } | undefined;
@@ -72,7 +70,6 @@ export class TouchedObjects {
     this.tableDeleted ||= other.tableDeleted;
     this.chains ||= other.chains;
     for (const id of other.wholeTables) this.#addWholeTable(id);
-    for (const map of other.affinityMaps) this.affinityMaps.add(map);
     for (const [id, keys] of other.keys) {
       const own = this.keys.get(id);
       if (this.wholeTables.has(id)) continue;

@@ -15,7 +15,7 @@ import {
 import { type Subscription, subscribe } from "../../netlink/event-socket.ts";
 import { AttributeReader, alignTo4 } from "../../netlink/message.ts";
 import * as nft from "../wire/nf-tables.ts";
-import { affinityMap, DISPATCHES, dispatchMap, TABLE } from "../wire/object-names.ts";
+import { DISPATCHES, dispatchMap, isAffinityMap, TABLE } from "../wire/object-names.ts";
 import { SET_IDS } from "../wire/sets.ts";
 import { TouchedObjects } from "./touched.ts";
 
@@ -41,7 +41,6 @@ const OBJECTS: readonly {
 const TABLE_BY_NAME = new Map(SET_IDS.map((id) => [tableLabel(id), id]));
 const FAMILIES = [4, 6] as const;
 const ACTIONS = new Set(FAMILIES.flatMap((f) => DISPATCHES.map((kind) => dispatchMap(kind, f))));
-const CLIENTS = new Set(FAMILIES.flatMap((f) => [affinityMap(false, f), affinityMap(true, f)]));
 const OUR_TABLE = new TextEncoder().encode(`${TABLE}\0`);
 
 const NO_MAP = { message: -1, bytes: new Uint8Array(0), id: undefined } as const;
@@ -140,7 +139,7 @@ export class TransactionReader {
     }
     this.#name(name === "" ? object.noun : `${object.noun} ${name}`);
     const touched = this.#touched;
-    const ours = TABLE_BY_NAME.has(name) || ACTIONS.has(name) || CLIENTS.has(name);
+    const ours = TABLE_BY_NAME.has(name) || ACTIONS.has(name) || isAffinityMap(name);
     if (message === nft.NFT_MSG_DELTABLE) {
       touched.tableDeleted = true;
       this.#deleted = true;
@@ -181,8 +180,6 @@ export class TransactionReader {
     this.#map = { message, bytes: attributes.payload().slice(), id };
     this.#name(`elements of ${name}`, id === undefined);
     if (ACTIONS.has(name)) this.#touched.chains = true;
-    if (CLIENTS.has(name) && message === nft.NFT_MSG_NEWSETELEM)
-      this.#touched.affinityMaps.add(name);
   }
 
   /**

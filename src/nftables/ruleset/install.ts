@@ -13,8 +13,8 @@ import * as nft from "../wire/nf-tables.ts";
 import { TABLE } from "../wire/object-names.ts";
 import { allSets, writeSet } from "../wire/sets.ts";
 import { commentUserdata } from "../wire/userdata.ts";
-import { type KnownActions, writeFlushActions } from "./known-actions.ts";
-import { actionChains, sampleActions } from "./pick-chains.ts";
+import { type KnownActions, writeFlushActions, writeMaps } from "./known-actions.ts";
+import { actionChains, actionMap, sampleActions } from "./pick-chains.ts";
 import { skeleton, unwantedChain } from "./skeleton.ts";
 
 /** Prefix of the comment on a table that any version of Sluice created. */
@@ -31,7 +31,11 @@ export function isSluiceTable(tableComment: string): boolean {
 export function tableComment(options: SkeletonOptions): string {
   const batch = new Batch();
   batch.begin();
-  for (const [index, set] of allSets(options.counters).entries()) writeSet(batch, set, index + 1);
+  const samples = ([4, 6] as const).flatMap((family) =>
+    sampleActions().flatMap((code) => actionMap(code, family) ?? []),
+  );
+  const sets = [...allSets(options.counters), ...samples];
+  for (const [index, set] of sets.entries()) writeSet(batch, set, index + 1);
   return `${OURS}${LAYOUT}, sets ${hashOf(batch)}`;
 }
 
@@ -123,6 +127,7 @@ export function writeActivateTable(batch: Batch): void {
 export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
   writeTable(batch, tableComment(options));
   for (const [index, set] of allSets(options.counters).entries()) writeSet(batch, set, index + 1);
+  writeMaps(batch, actions.maps());
   const chains = [...commentedSkeleton(options), ...actions.chains()];
   for (const chain of chains) writeChain(batch, chain);
   for (const chain of chains) writeRules(batch, chain);
@@ -138,6 +143,7 @@ export function writeAllRules(batch: Batch, options: SkeletonOptions, actions: K
   const chains = [...commentedSkeleton(options), ...actions.chains()];
   const unwanted = unwantedChain(options);
   if (unwanted !== undefined) writeDeleteChain(batch, unwanted);
+  writeMaps(batch, actions.maps());
   for (const chain of chains) writeChain(batch, chain);
   for (const chain of chains) writeFlush(batch, chain.name);
   writeFlushActions(batch);

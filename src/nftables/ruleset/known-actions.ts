@@ -1,6 +1,7 @@
 /**
  * Tracks which actions the kernel has: the elements of `choices4` and similar maps, and their
- * chains. The transaction of the first element that needs a chain creates it; the chain then stays.
+ * chains. The transaction of the first element that needs a chain creates it, with the map of
+ * clients that it uses; both then stay.
  */
 import { type ActionCode, decodeAction, encodeAction } from "../../model/actions.ts";
 import type { Family } from "../../net/address.ts";
@@ -14,92 +15,104 @@ import {
 } from "../wire/expressions.ts";
 import type { Batch } from "../wire/message-batch.ts";
 import * as nft from "../wire/nf-tables.ts";
-import { chainName, DISPATCHES, type Dispatch, dispatchMap, TABLE } from "../wire/object-names.ts";
-import { actionChains } from "./pick-chains.ts";
+import {
+  chainName,
+  DISPATCHES,
+  type Dispatch,
+  dispatchMap,
+  rememberedChain,
+  rememberedDispatch,
+  TABLE,
+} from "../wire/object-names.ts";
+import { type SetSpec, writeFlushMap, writeSet } from "../wire/sets.ts";
+import { actionChains, actionMap, slotTablesOf } from "./pick-chains.ts";
 import { REJECT_CHAIN, unservedChain } from "./skeleton.ts";
 
-const ACCEPT_ACTION = encodeAction({ verb: "accept" });
-const DROP_ACTION = encodeAction({ verb: "drop" });
-const REJECT_ACTION = encodeAction({ verb: "reject" });
-
-/**
- * Actions that need no chain in addition to the skeleton, and the maps that always contain them.
- */
-export const FIXED_ACTIONS: readonly (readonly [Dispatch, ActionCode])[] = [
-  ["choices", ACCEPT_ACTION],
-  ["choices", DROP_ACTION],
-  ["choices", REJECT_ACTION],
-  ["refusals", DROP_ACTION],
-  ["refusals", REJECT_ACTION],
+/** Actions that need no chain in addition to the skeleton. The kernel always has them. */
+export const FIXED_ACTIONS: readonly ActionCode[] = [
+  encodeAction({ verb: "accept" }),
+  encodeAction({ verb: "drop" }),
+  encodeAction({ verb: "reject" }),
 ];
 
-/** The chain that an action goes to; undefined for `drop`, which needs none. */
-export function targetChain(code: ActionCode, family: Family): string | undefined {
-  const action = decodeAction(code);
-  if (action.verb === "accept") return unservedChain(family);
-  if (action.verb === "reject") return REJECT_CHAIN;
-  return chainName(action, family);
+/** An element of a map of actions. Without a chain, the verdict is drop. */
+export interface ActionEntry {
+  readonly kind: Dispatch;
+  readonly verdict: "goto" | "jump" | "drop";
+  readonly chain?: string;
 }
 
-/** Reports whether a number that was read from the kernel is a valid action. */
-export function isAction(code: number): code is ActionCode {
-  try {
-    const action = decodeAction(code as ActionCode);
-    if (action.verb === "learn") return action.seconds > 0;
-    return action.verb !== "pick" && action.verb !== "sticky" ? true : action.count > 0;
-  } catch {
-    return false;
+/** The elements that lead from an action's number to its chains. */
+export function actionEntries(code: ActionCode, family: Family): readonly ActionEntry[] {
+  const action = decodeAction(code);
+  const inBoth = (entry: Omit<ActionEntry, "kind">): readonly ActionEntry[] => [
+    { kind: "choices", ...entry },
+    { kind: "refusals", ...entry },
+  ];
+  switch (action.verb) {
+    case "accept":
+      return [{ kind: "choices", verdict: "goto", chain: unservedChain(family) }];
+    case "drop":
+      return inBoth({ verdict: "drop" });
+    case "reject":
+      return inBoth({ verdict: "goto", chain: REJECT_CHAIN });
+    case "learn":
+      return [
+        { kind: "learning", verdict: "goto", chain: chainName(action, family) as string },
+        ...slotTablesOf(action).map(
+          (slotTable): ActionEntry => ({
+            kind: rememberedDispatch(slotTable),
+            verdict: "jump",
+            chain: rememberedChain(slotTable, family, action.map),
+          }),
+        ),
+      ];
+    default:
+      return [{ kind: "choices", verdict: "goto", chain: chainName(action, family) as string }];
   }
 }
 
-/** The map of an action that has a chain of its own. */
-export function dispatchOf(code: ActionCode): Dispatch {
-  return decodeAction(code).verb === "learn" ? "learning" : "choices";
+/** NFT_MSG_NEWSETELEM into each map of actions that has this action. */
+function writeAction(batch: Batch, code: ActionCode, family: Family): void {
+  for (const { kind, verdict, chain } of actionEntries(code, family)) {
+    const element: Attribute[] = [
+      [nft.NFTA_SET_ELEM_KEY, [[nft.NFTA_DATA_VALUE, hostOrderBytes(code)]]],
+      [nft.NFTA_SET_ELEM_DATA, verdictData(verdict, chain)],
+    ];
+    const message = batch.open(nft.NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+    writeAttributes(batch.writer, [
+      [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+      [nft.NFTA_SET_ELEM_LIST_SET, dispatchMap(kind, family)],
+      [nft.NFTA_SET_ELEM_LIST_ELEMENTS, [[nft.NFTA_LIST_ELEM, element]]],
+    ]);
+    batch.close(message);
+  }
 }
 
-/** NFT_MSG_NEWSETELEM into a map of actions. */
-function writeAction(batch: Batch, kind: Dispatch, code: ActionCode, family: Family): void {
-  const chain = targetChain(code, family);
-  const element: Attribute[] = [
-    [nft.NFTA_SET_ELEM_KEY, [[nft.NFTA_DATA_VALUE, hostOrderBytes(code)]]],
-    [
-      nft.NFTA_SET_ELEM_DATA,
-      chain === undefined ? verdictData("drop") : verdictData("goto", chain),
-    ],
-  ];
-  const message = batch.open(nft.NFT_MSG_NEWSETELEM, NLM_F_CREATE);
-  writeAttributes(batch.writer, [
-    [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
-    [nft.NFTA_SET_ELEM_LIST_SET, dispatchMap(kind, family)],
-    [nft.NFTA_SET_ELEM_LIST_ELEMENTS, [[nft.NFTA_LIST_ELEM, element]]],
-  ]);
-  batch.close(message);
+/** Ids in a transaction of maps that are made on demand. Those of the skeleton are smaller. */
+const FIRST_MAP_ID = 1000;
+
+/** NFT_MSG_NEWSET of maps that are made on demand. An existing map stays as it is. */
+export function writeMaps(batch: Batch, maps: readonly SetSpec[]): void {
+  for (const [index, map] of maps.entries()) writeSet(batch, map, FIRST_MAP_ID + index);
 }
 
-/** NFT_MSG_DELSETELEM of all elements of the maps of actions. */
+/** Empties the maps of actions. */
 export function writeFlushActions(batch: Batch): void {
   for (const family of [4, 6] as const) {
-    for (const kind of DISPATCHES) {
-      const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);
-      writeAttributes(batch.writer, [
-        [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
-        [nft.NFTA_SET_ELEM_LIST_SET, dispatchMap(kind, family)],
-      ]);
-      batch.close(message);
-    }
+    for (const kind of DISPATCHES) writeFlushMap(batch, dispatchMap(kind, family));
   }
 }
-
-const BUILT_IN: readonly ActionCode[] = [ACCEPT_ACTION, DROP_ACTION, REJECT_ACTION];
 
 /** The actions in the kernel, and those that the current transaction adds. */
 export class KnownActions {
   /** The mark bit for masquerading in chains that are written from now on. */
   masqueradeBit: number;
   #codes: { readonly [family in Family]: Set<ActionCode> } = { 4: new Set(), 6: new Set() };
-  #chains = new Set<string>();
+  /** Names of chains and maps that were made on demand. */
+  #objects = new Set<string>();
   #newCodes: [Family, ActionCode][] = [];
-  #newChains: string[] = [];
+  #newObjects: string[] = [];
 
   constructor(masqueradeBit: number) {
     this.masqueradeBit = masqueradeBit;
@@ -107,50 +120,62 @@ export class KnownActions {
 
   /** Starts over with the actions that were found in the kernel, or with none. */
   reset(found: readonly (readonly [Family, ActionCode])[] = []): void {
-    this.#codes = { 4: new Set(BUILT_IN), 6: new Set(BUILT_IN) };
-    this.#chains.clear();
+    this.#codes = { 4: new Set(FIXED_ACTIONS), 6: new Set(FIXED_ACTIONS) };
+    this.#objects.clear();
     this.abort();
     for (const [family, code] of found) {
       this.#codes[family].add(code);
       for (const { name } of actionChains(code, family, this.masqueradeBit)) {
-        this.#chains.add(name);
+        this.#objects.add(name);
       }
+      const map = actionMap(code, family);
+      if (map !== undefined) this.#objects.add(map.name);
     }
   }
 
-  /** Writes the map element and the chains that the kernel lacks for this action. */
+  /** Writes the elements, the chains and the map that the kernel lacks for this action. */
   ensure(batch: Batch, family: Family, code: ActionCode): void {
     if (this.#codes[family].has(code)) return;
+    const map = actionMap(code, family);
+    if (map !== undefined && this.#add(map.name)) {
+      writeSet(batch, map, FIRST_MAP_ID + this.#newObjects.length);
+    }
     for (const chain of actionChains(code, family, this.masqueradeBit)) {
-      if (this.#chains.has(chain.name)) continue;
+      if (!this.#add(chain.name)) continue;
       writeChain(batch, chain);
       // Another program may have made a chain with this name.
       writeFlush(batch, chain.name);
       writeRules(batch, chain);
-      this.#chains.add(chain.name);
-      this.#newChains.push(chain.name);
     }
-    writeAction(batch, dispatchOf(code), code, family);
+    writeAction(batch, code, family);
     this.#codes[family].add(code);
     this.#newCodes.push([family, code]);
+  }
+
+  /** Returns false if the object exists already. */
+  #add(name: string): boolean {
+    if (this.#objects.has(name)) return false;
+    this.#objects.add(name);
+    this.#newObjects.push(name);
+    return true;
   }
 
   /** The kernel accepted the transaction. */
   commit(): void {
     this.#newCodes = [];
-    this.#newChains = [];
+    this.#newObjects = [];
   }
 
   /** The kernel refused the transaction, so its new actions do not exist. */
   abort(): void {
     for (const [family, code] of this.#newCodes) this.#codes[family].delete(code);
-    for (const chain of this.#newChains) this.#chains.delete(chain);
+    for (const name of this.#newObjects) this.#objects.delete(name);
     this.commit();
   }
 
   /** The actions that have chains of their own. */
   withChains(family: Family): readonly ActionCode[] {
-    return [...this.#codes[family]].filter((code) => !BUILT_IN.includes(code));
+    return [...this.#codes[family]].filter((code) => !FIXED_ACTIONS.includes(code));
   }
 
   /** The chains of all known actions, without duplicates. */
@@ -166,12 +191,22 @@ export class KnownActions {
     return [...chains.values()];
   }
 
+  /** The maps of clients of all known actions, without duplicates. */
+  maps(): readonly SetSpec[] {
+    const maps = new Map<string, SetSpec>();
+    for (const family of [4, 6] as const) {
+      for (const code of this.#codes[family]) {
+        const map = actionMap(code, family);
+        if (map !== undefined) maps.set(map.name, map);
+      }
+    }
+    return [...maps.values()];
+  }
+
   /** Writes all known actions into empty maps. */
   writeAll(batch: Batch): void {
     for (const family of [4, 6] as const) {
-      for (const [kind, code] of FIXED_ACTIONS) writeAction(batch, kind, code, family);
-      for (const code of this.withChains(family))
-        writeAction(batch, dispatchOf(code), code, family);
+      for (const code of this.#codes[family]) writeAction(batch, code, family);
     }
   }
 }

@@ -7,23 +7,29 @@ import {
   type ActionCode,
   decodeAction,
   encodeAction,
+  type LearnAction,
   type PickAction,
   SLOT_TABLES,
+  type SlotTable,
   SNAT_MODES,
 } from "../../model/actions.ts";
 import { tableId, tableLabel } from "../../model/tables.ts";
 import type { Family } from "../../net/address.ts";
 import { type Chain, rule } from "../wire/chains.ts";
 import {
+  deleteFromMap,
   dnat,
   loadTransportHeader,
   lookupValue,
+  meta,
+  metaSet,
   randomNumber,
   updateMap,
   verdict,
 } from "../wire/expressions.ts";
 import {
   addressWords,
+  dispatch,
   loadDestination,
   loadPortKey,
   loadSource,
@@ -36,12 +42,19 @@ import {
   setMark,
 } from "../wire/match.ts";
 import * as nft from "../wire/nf-tables.ts";
-import { affinityMap, chainName } from "../wire/object-names.ts";
+import {
+  affinityMap,
+  chainName,
+  dispatchMap,
+  rememberedChain,
+  rememberedDispatch,
+} from "../wire/object-names.ts";
+import { affinitySet, type SetSpec } from "../wire/sets.ts";
 import { markText } from "./skeleton.ts";
 
 /**
- * The chains that an action needs, in order of dependency: `masquerade-sticky4-5` needs
- * `sticky4-5`, which needs `pick4-5`. Empty for accept, drop and reject.
+ * The chains that an action needs, in order of dependency: `masquerade-recall4-5` needs `recall4-5`,
+ * which needs `pick4-5`. Empty for accept, drop and reject.
  */
 export function actionChains(
   code: ActionCode,
@@ -49,25 +62,48 @@ export function actionChains(
   masqueradeBit: number,
 ): readonly Chain[] {
   const action = decodeAction(code);
-  if (action.verb === "learn") return [learnChain(action, family)];
-  if (action.verb !== "pick" && action.verb !== "sticky") return [];
+  if (action.verb === "learn") {
+    const recalled = slotTablesOf(action).map((one) => rememberedClient(one, family, action.map));
+    return [...recalled, learnChain(action, family)];
+  }
+  if (action.verb !== "pick" && action.verb !== "recall") return [];
   const pick: PickAction = { ...action, verb: "pick", snat: "plain" };
   const chains = [pickChain(pick, family)];
-  if (action.verb === "sticky") {
-    chains.push(stickyChain({ ...action, snat: "plain" }, pick, family));
+  if (action.verb === "recall") {
+    chains.push(recallChain({ ...action, snat: "plain" }, pick, family));
   }
   if (action.snat !== "plain") chains.push(snatChain(action, family, masqueradeBit));
   return chains;
+}
+
+/** The map that an action fills; undefined for all but `learn`. */
+export function actionMap(code: ActionCode, family: Family): SetSpec | undefined {
+  const action = decodeAction(code);
+  return action.verb === "learn" ? affinitySet(family, action.map) : undefined;
+}
+
+/** The slot tables that the frontends of a `learn` action choose from. */
+export function slotTablesOf({ nodePort }: LearnAction): readonly SlotTable[] {
+  return SLOT_TABLES.filter((one) => isOfNodePorts(one) === nodePort);
 }
 
 const nameOfAction = (action: Action, family: Family): string =>
   chainName(action, family) as string;
 const protocolText = (family: Family): string => (family === 4 ? "ip" : "ip6");
 
-function isNodePortAction(action: PickAction): boolean {
-  return (
-    action.slotTable === "nodeport-endpoints" || action.slotTable === "nodeport-local-endpoints"
-  );
+function isOfNodePorts(slotTable: SlotTable): boolean {
+  return slotTable.startsWith("nodeport-");
+}
+
+/** The key of a frontend or node port from register `at` on, and its text. */
+function frontendKey(nodePort: boolean, family: Family, at: number) {
+  const port = { text: "meta l4proto . th dport", expressions: loadPortKey(at), words: 2 };
+  if (nodePort) return port;
+  return {
+    text: `${protocolText(family)} daddr . ${port.text}`,
+    expressions: matchFrontendKey(family, at),
+    words: addressWords(family) + port.words,
+  };
 }
 
 /**
@@ -75,18 +111,16 @@ function isNodePortAction(action: PickAction): boolean {
  * then drops the packet instead of leaving it untranslated, and its sender repeats it.
  */
 function pickChain(action: PickAction, family: Family): Chain {
-  const nodePort = isNodePortAction(action);
-  const ip = protocolText(family);
+  const nodePort = isOfNodePorts(action.slotTable);
   const map = tableLabel(tableId(action.slotTable, family));
-  const key = nodePort ? loadPortKey(0) : matchFrontendKey(family, 0);
-  const keyText = `${nodePort ? "" : `${ip} daddr . `}meta l4proto . th dport`;
+  const key = frontendKey(nodePort, family, 0);
   return {
     name: nameOfAction(action, family),
     rules: [
       rule(
-        `meta priority set none dnat ${ip} to ${keyText} . numgen random mod ${action.count} map @${map}`,
+        `meta priority set none dnat ${protocolText(family)} to ${key.text} . numgen random mod ${action.count} map @${map}`,
         [...resetPriority(), ...(nodePort ? [] : matchFamily(family))],
-        [...key, randomNumber(action.count, nodePort ? 2 : addressWords(family) + 2)],
+        [...key.expressions, randomNumber(action.count, key.words)],
         ...dnatBy(map, family),
       ),
       rule("drop", verdict("drop")),
@@ -95,22 +129,57 @@ function pickChain(action: PickAction, family: Family): Chain {
 }
 
 /** Uses the remembered endpoint of this client, or makes a new choice. */
-function stickyChain(action: PickAction, pick: PickAction, family: Family): Chain {
-  const nodePort = isNodePortAction(action);
-  const ip = protocolText(family);
-  const map = affinityMap(nodePort, family);
-  const words = addressWords(family);
-  const key = nodePort ? loadPortKey(words) : matchFrontendKey(family, words);
-  const keyText = `${ip} saddr . ${nodePort ? "" : `${ip} daddr . `}meta l4proto . th dport`;
+function recallChain(action: PickAction, pick: PickAction, family: Family): Chain {
+  const nodePort = isOfNodePorts(action.slotTable);
+  const key = frontendKey(nodePort, family, 0);
+  const learn = `${nodePort ? "nodeports-learn" : "learn"}${family}`;
+  const kind = rememberedDispatch(action.slotTable);
   return {
     name: nameOfAction(action, family),
     rules: [
       rule(
-        `meta priority set none dnat ${ip} to ${keyText} map @${map}`,
-        [...resetPriority(), ...matchFamily(family), loadSource(family, 0), ...key],
-        ...dnatBy(map, family),
+        `meta priority set ${key.text} map @${learn} meta priority vmap @${dispatchMap(kind, family)}`,
+        nodePort ? [] : matchFamily(family),
+        dispatch(kind, family, key.expressions, learn),
       ),
       rule(`goto ${nameOfAction(pick, family)}`, verdict("goto", nameOfAction(pick, family))),
+    ],
+  };
+}
+
+/** The tables of the endpoints of a slot table, by number. */
+const NUMBERED = {
+  endpoints: "numbered-endpoints",
+  "local-endpoints": "numbered-local-endpoints",
+  "nodeport-endpoints": "nodeport-numbered-endpoints",
+  "nodeport-local-endpoints": "nodeport-numbered-local-endpoints",
+} as const;
+
+/**
+ * Sends a remembered client to its endpoint, if that is still among those to choose from. If it is
+ * not, forgets the client, because `update` leaves the number of a remembered client as it is.
+ */
+function rememberedClient(slotTable: SlotTable, family: Family, map: number): Chain {
+  const ip = protocolText(family);
+  const words = addressWords(family);
+  const clients = affinityMap(family, map);
+  const numbered = tableLabel(tableId(NUMBERED[slotTable], family));
+  const key = frontendKey(isOfNodePorts(slotTable), family, 0);
+  return {
+    name: rememberedChain(slotTable, family, map),
+    rules: [
+      rule(
+        `meta priority set ${ip} saddr map @${clients} dnat ${ip} to ${key.text} . meta priority map @${numbered}`,
+        [...matchFamily(family), loadSource(family, 0), lookupValue(clients, 0, 0)],
+        [metaSet(nft.NFT_META_PRIORITY, 0)],
+        [...key.expressions, meta(nft.NFT_META_PRIORITY, key.words)],
+        dnatBy(numbered, family),
+      ),
+      rule(
+        `delete @${clients} { ${ip} saddr : meta priority }`,
+        [...matchFamily(family), loadSource(family, 0)],
+        [meta(nft.NFT_META_PRIORITY, words), deleteFromMap(clients, 0, words)],
+      ),
     ],
   };
 }
@@ -137,34 +206,31 @@ function snatChain(action: PickAction, family: Family, masqueradeBit: number): C
   };
 }
 
-/** Number of 32-bit registers. */
-const REGISTERS = 16;
-
-/** Runs after translation. Stores the client, its original destination, and the chosen endpoint. */
-function learnChain(action: Extract<Action, { readonly verb: "learn" }>, family: Family): Chain {
-  const { nodePort, seconds } = action;
+/**
+ * Runs after translation. Remembers the number of the endpoint for the client, unless the endpoint
+ * left meanwhile. A map that is full takes no further client.
+ */
+function learnChain(action: LearnAction, family: Family): Chain {
+  const { nodePort, map, seconds } = action;
   const ip = protocolText(family);
   const words = addressWords(family);
-  const map = affinityMap(nodePort, family);
-  const portAt = nodePort ? words : 2 * words;
-  // Like nft, place the data after the key, at the next multiple of 16 bytes. An IPv6 key leaves
-  // less room, so the data follows it directly.
-  const data = Math.min((portAt + 5) & ~3, REGISTERS - words - 1);
-  const keyText = `${ip} saddr . ${nodePort ? "" : `ct original ${ip} daddr . `}meta l4proto . ct original proto-dst`;
+  const clients = affinityMap(family, map);
+  const numbers = `${nodePort ? "nodeport-" : ""}endpoint-numbers${family}`;
+  const portAt = nodePort ? 0 : words;
+  const endpointAt = portAt + 2;
+  const original = `${nodePort ? "" : `ct original ${ip} daddr . `}meta l4proto . ct original proto-dst`;
   return {
     name: nameOfAction(action, family),
     rules: [
       rule(
-        `meta priority set none update @${map} { ${keyText} timeout ${duration(seconds)} : ${ip} daddr . th dport }`,
-        [...resetPriority(), ...matchFamily(family)],
-        [loadSource(family, 0), ...(nodePort ? [] : [matchOriginalDestination(family, words)])],
-        [
-          ...matchOriginalPortKey(portAt),
-          loadDestination(family, data),
-          loadTransportHeader(2, 2, data + words),
-        ],
-        updateMap(map, 0, data, seconds),
+        `meta priority set ${original} . ${ip} daddr . th dport map @${numbers} update @${clients} { ${ip} saddr timeout ${duration(seconds)} : meta priority }`,
+        [...matchFamily(family), ...(nodePort ? [] : [matchOriginalDestination(family, 0)])],
+        [...matchOriginalPortKey(portAt), loadDestination(family, endpointAt)],
+        [loadTransportHeader(2, 2, endpointAt + words), lookupValue(numbers, 0, 0)],
+        [metaSet(nft.NFT_META_PRIORITY, 0), loadSource(family, 0)],
+        [meta(nft.NFT_META_PRIORITY, words), updateMap(clients, 0, words, seconds)],
       ),
+      rule("meta priority set none", resetPriority()),
     ],
   };
 }
@@ -190,9 +256,10 @@ function duration(seconds: number): string {
 export function sampleActions(): readonly ActionCode[] {
   return [
     ...SLOT_TABLES.flatMap((slotTable) =>
-      SNAT_MODES.map((snat) => encodeAction({ verb: "sticky", slotTable, snat, count: 1 })),
+      SNAT_MODES.map((snat) => encodeAction({ verb: "recall", slotTable, snat, count: 1 })),
     ),
-    encodeAction({ verb: "learn", nodePort: false, seconds: 1 }),
-    encodeAction({ verb: "learn", nodePort: true, seconds: 1 }),
+    ...[false, true].map((nodePort) =>
+      encodeAction({ verb: "learn", nodePort, map: 0, seconds: 1 }),
+    ),
   ];
 }

@@ -253,7 +253,8 @@ function unserved(family: Family): Chain {
 
 /**
  * Remembers the endpoint that a client was given, for frontends with affinity. Each new connection
- * renews the entry.
+ * renews the entry. A frontend may have the port of a node port; a chain learns only endpoints that
+ * have a number for its own node port.
  */
 function learn(family: Family): Chain {
   const { original, originalPort } = headerText(family);
@@ -271,8 +272,7 @@ function learn(family: Family): Chain {
         ),
       ),
       rule(
-        `${original} @node-addresses${family} meta priority set ${originalPort} map @nodeports-learn${family} meta priority vmap @learning${family}`,
-        ...[address, lookup(`node-addresses${family}`, 0)],
+        `meta priority set ${originalPort} map @nodeports-learn${family} meta priority vmap @learning${family}`,
         dispatch("learning", family, matchOriginalPortKey(0), `nodeports-learn${family}`),
       ),
     ],

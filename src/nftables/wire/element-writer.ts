@@ -4,7 +4,6 @@
  */
 import type { OwnerId } from "../../model/owner.ts";
 import {
-  ACTION_BYTES,
   hasRanges,
   keySize,
   TABLE_IDS,
@@ -39,6 +38,8 @@ interface Shape {
   /** The range is the whole key: the kernel stores it as two elements and flags the second one. */
   readonly pair: boolean;
   readonly valueBytes: number;
+  /** Elements have a comment. */
+  readonly commented: boolean;
 }
 
 const SHAPES: readonly Shape[] = TABLE_IDS.map((id) => {
@@ -51,6 +52,7 @@ const SHAPES: readonly Shape[] = TABLE_IDS.map((id) => {
     rangeBytes,
     pair: range && key.length === 1,
     valueBytes: valueSize(id),
+    commented: tableKind(id).value === "action",
   };
 });
 
@@ -151,7 +153,7 @@ export class ElementWriter {
     }
     if (add && valueBytes > 0) {
       this.#data(nft.NFTA_SET_ELEM_DATA, this.#source, (offset + keyBytes) >> 2, valueBytes);
-      if (valueBytes === ACTION_BYTES) this.#appendComment();
+      if (shape.commented) this.#appendComment();
     }
     this.#close(element);
   }

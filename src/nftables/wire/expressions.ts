@@ -208,7 +208,23 @@ export function lookupVerdict(map: string, key: Register): Expression {
   };
 }
 
-/** dynset update reg_key set MAP sreg_data timeout SECONDS */
+/** dynset delete reg_key set MAP sreg_data: deletes the key, if it exists */
+export function deleteFromMap(map: string, key: Register, data: Register): Expression {
+  return {
+    name: "dynset",
+    attributes: [
+      [nft.NFTA_DYNSET_SREG_KEY, register(key)],
+      [nft.NFTA_DYNSET_SREG_DATA, register(data)],
+      [nft.NFTA_DYNSET_OP, nft.NFT_DYNSET_OP_DELETE],
+      [nft.NFTA_DYNSET_SET_NAME, map],
+    ],
+  };
+}
+
+/**
+ * dynset update reg_key set MAP sreg_data timeout SECONDS: adds the key, or restarts its timeout.
+ * An existing key keeps its data.
+ */
 export function updateMap(map: string, key: Register, data: Register, seconds: number): Expression {
   return {
     name: "dynset",

@@ -136,6 +136,7 @@ export const NFTA_LOOKUP_DREG = 3;
 export const NFTA_LOOKUP_FLAGS = 5;
 
 export const NFT_DYNSET_OP_UPDATE = 1;
+export const NFT_DYNSET_OP_DELETE = 2;
 export const NFTA_DYNSET_SET_NAME = 1;
 export const NFTA_DYNSET_OP = 3;
 export const NFTA_DYNSET_SREG_KEY = 4;

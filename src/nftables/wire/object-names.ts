@@ -18,37 +18,67 @@ const SLOT_TABLE_SUFFIX: { readonly [source in SlotTable]: string } = {
 };
 
 /**
- * The chain of an action: `pick4-5`, `masquerade-sticky-nodeport6-2`, `learn4-10800`. Undefined for
- * accept, drop and reject, which have their chains in the skeleton.
+ * The chain of an action: `pick4-5`, `masquerade-recall-nodeport6-2`, `learn4-17-10800`. Undefined
+ * for accept, drop and reject, which have their chains in the skeleton.
  */
 export function chainName(action: Action, family: Family): string | undefined {
   switch (action.verb) {
     case "pick":
-    case "sticky":
+    case "recall":
       return `${SNAT_PREFIX[action.snat]}${action.verb}${SLOT_TABLE_SUFFIX[action.slotTable]}${family}-${action.count}`;
     case "learn":
-      return `learn${action.nodePort ? "-nodeport" : ""}${family}-${action.seconds}`;
+      return `learn${action.nodePort ? "-nodeport" : ""}${family}-${action.map}-${action.seconds}`;
     default:
       return undefined;
   }
 }
 
-/** The map, filled by packets, that remembers the endpoint of each client. */
-export function affinityMap(nodePort: boolean, family: Family): string {
-  return `${nodePort ? "nodeport-affinity" : "affinity"}${family}`;
+/** The chain that sends a remembered client to its endpoint: `remembered-local4-17`. */
+export function rememberedChain(slotTable: SlotTable, family: Family, map: number): string {
+  return `${dispatchMap(rememberedDispatch(slotTable), family)}-${map}`;
+}
+
+/** The map, filled by packets, that remembers the endpoint of each client: `affinity4-17`. */
+export function affinityMap(family: Family, map: number): string {
+  return `affinity${family}-${map}`;
+}
+
+/** Reports whether this is the name of a map that remembers clients. */
+export function isAffinityMap(name: string): boolean {
+  return /^affinity[46]-\d+$/.test(name);
 }
 
 /**
- * Verdict maps from an action's number to its chain. There are three, because the kernel validates
- * every element of a map that a base chain can reach. Postrouting must not reach dnat, and no chain
- * may reach itself.
+ * Verdict maps from an action's number to its chain. There are several, because the kernel
+ * validates every element of a map that a base chain can reach. Postrouting must not reach dnat, and
+ * no chain may reach itself.
  */
-export const DISPATCHES = ["choices", "refusals", "learning"] as const;
+export const DISPATCHES = [
+  "choices",
+  "refusals",
+  "learning",
+  "remembered",
+  "remembered-local",
+  "remembered-nodeport",
+  "remembered-nodeport-local",
+] as const;
 export type Dispatch = (typeof DISPATCHES)[number];
 
+const REMEMBERED: { readonly [table in SlotTable]: Dispatch } = {
+  endpoints: "remembered",
+  "local-endpoints": "remembered-local",
+  "nodeport-endpoints": "remembered-nodeport",
+  "nodeport-local-endpoints": "remembered-nodeport-local",
+};
+
+/** The verdict map that leads to the remembered endpoints among those of a slot table. */
+export function rememberedDispatch(slotTable: SlotTable): Dispatch {
+  return REMEMBERED[slotTable];
+}
+
 /**
- * `choices4`: for frontends with endpoints; `refusals4`: for those without; `learning4`: for
- * affinity.
+ * `choices4`: for frontends with endpoints; `refusals4`: for those without; `learning4` and
+ * `remembered4`: for session affinity.
  */
 export function dispatchMap(kind: Dispatch, family: Family): string {
   return `${kind}${family}`;

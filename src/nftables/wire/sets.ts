@@ -1,6 +1,6 @@
 /**
  * Defines the maps and sets of the table: one for each table of the desired state. Each family also
- * has affinity maps and maps of actions.
+ * has maps of actions, and a map of clients for each frontend with session affinity.
  *
  * A frontend holds the number of its action, not a verdict. After every change to an element with a
  * verdict, the kernel walks all elements of all maps that a base chain reaches
@@ -24,7 +24,7 @@ import { NLM_F_CREATE } from "../../netlink/constants.ts";
 import { type Attribute, writeAttributes, writeExpression } from "./expressions.ts";
 import type { Batch } from "./message-batch.ts";
 import * as nft from "./nf-tables.ts";
-import { affinityMap, type Dispatch, dispatchMap, TABLE } from "./object-names.ts";
+import { affinityMap, DISPATCHES, type Dispatch, dispatchMap, TABLE } from "./object-names.ts";
 import {
   BYTEORDER_BIG,
   BYTEORDER_HOST,
@@ -44,8 +44,6 @@ export interface SetSpec {
   readonly dataLength?: number;
   /** Lengths of the parts of a concatenated key of intervals. */
   readonly fields?: readonly number[];
-  /** Maximum number of elements, only for maps that packets fill. */
-  readonly size?: number;
   readonly userdata: Uint8Array;
   /** Elements count packets. */
   readonly counter: boolean;
@@ -59,15 +57,11 @@ export const SET_IDS: readonly TableId[] = TABLE_IDS.filter(
   (id) => tableKind(id).name !== "health-check-ports",
 );
 
-/**
- * Maximum number of remembered clients. The kernel allocates 8 to 16 bytes for each, used or not.
- */
-const AFFINITY_SIZE = 262_144;
-const NODEPORT_AFFINITY_SIZE = 65_536;
-
 const PROTOCOL = { type: nft.TYPE_INET_PROTOCOL, length: 1 };
 const PORT = { type: nft.TYPE_INET_SERVICE, length: 2 };
 const SLOT = { type: nft.TYPE_INTEGER, length: 4 };
+/** The packet's priority carries the number of an endpoint, so it is declared as a classid. */
+const NUMBER = { type: nft.TYPE_CLASSID, length: 4 };
 
 interface KeyPart {
   readonly type: number;
@@ -90,7 +84,8 @@ const concatenatedLength = (parts: readonly KeyPart[]): number =>
 /** Tables with meaningful counters: connections by frontend and by endpoint, and refusals. */
 export function isCounted(id: TableId): boolean {
   const { name, value } = tableKind(id);
-  return value !== "none" && name !== "learn" && name !== "nodeports-learn";
+  if (value === "action") return name !== "learn" && name !== "nodeports-learn";
+  return value === "endpoint";
 }
 
 /** The set for a table of the desired state. */
@@ -101,6 +96,7 @@ export function tableSet(id: TableId, counters: boolean): SetSpec {
     if (field === "protocol") return PROTOCOL;
     if (field === "port") return PORT;
     if (field === "slot") return SLOT;
+    if (field === "number") return NUMBER;
     return address(family);
   });
   const interval = hasRanges(id);
@@ -120,6 +116,7 @@ export function tableSet(id: TableId, counters: boolean): SetSpec {
         ...(interval && concatenated ? { fields: parts.map((part) => part.length) } : {}),
       };
     case "action":
+    case "number":
       return {
         ...key,
         flags: nft.NFT_SET_MAP,
@@ -134,10 +131,10 @@ export function tableSet(id: TableId, counters: boolean): SetSpec {
         flags: nft.NFT_SET_MAP,
         userdata: typeofUserdata(
           [
-            ...(parts.length === 4 ? [daddr(family)] : []),
+            ...(kind.key[0] === "address" ? [daddr(family)] : []),
             "meta l4proto",
             "th dport",
-            "numgen random mod 65536",
+            kind.key.includes("slot") ? "numgen random mod 65536" : "meta priority",
           ],
           [daddr(family), "th dport"],
         ),
@@ -153,21 +150,20 @@ function endpointData(family: Family): { readonly dataType: number; readonly dat
   return { dataType: concatenatedType(parts), dataLength: concatenatedLength(parts) };
 }
 
-function affinitySet(nodePort: boolean, family: Family): SetSpec {
-  const parts = nodePort
-    ? [address(family), PROTOCOL, PORT]
-    : [address(family), address(family), PROTOCOL, PORT];
+/**
+ * A map of clients. Without a size, the kernel allocates memory as clients come, and takes 65,535
+ * of them. With a size, it would allocate 8 to 16 bytes for each of them at once.
+ */
+export function affinitySet(family: Family, map: number): SetSpec {
+  const client = address(family);
   return {
-    name: affinityMap(nodePort, family),
+    name: affinityMap(family, map),
     flags: nft.NFT_SET_MAP | nft.NFT_SET_TIMEOUT | nft.NFT_SET_EVAL,
-    keyType: concatenatedType(parts),
-    keyLength: concatenatedLength(parts),
-    ...endpointData(family),
-    size: nodePort ? NODEPORT_AFFINITY_SIZE : AFFINITY_SIZE,
-    userdata: typeofUserdata(
-      [saddr(family), ...(nodePort ? [] : [daddr(family)]), "meta l4proto", "th dport"],
-      [daddr(family), "th dport"],
-    ),
+    keyType: client.type,
+    keyLength: client.length,
+    dataType: NUMBER.type,
+    dataLength: NUMBER.length,
+    userdata: typeofUserdata([saddr(family)], ["meta priority"]),
     counter: false,
   };
 }
@@ -185,18 +181,12 @@ function dispatchSet(kind: Dispatch, family: Family): SetSpec {
   };
 }
 
-/** All sets, in the order of their creation. */
+/** All sets that always exist, in the order of their creation. */
 export function allSets(counters: boolean): readonly SetSpec[] {
   const families: readonly Family[] = [4, 6];
   return [
     ...SET_IDS.map((id) => tableSet(id, counters)),
-    ...families.flatMap((family) => [
-      affinitySet(false, family),
-      affinitySet(true, family),
-      dispatchSet("choices", family),
-      dispatchSet("refusals", family),
-      dispatchSet("learning", family),
-    ]),
+    ...families.flatMap((family) => DISPATCHES.map((kind) => dispatchSet(kind, family))),
   ];
 }
 
@@ -204,7 +194,6 @@ export function allSets(counters: boolean): readonly SetSpec[] {
 export function writeSet(batch: Batch, set: SetSpec, id: number, table = TABLE): void {
   const message = batch.open(nft.NFT_MSG_NEWSET, NLM_F_CREATE);
   const description: Attribute[] = [];
-  if (set.size !== undefined) description.push([nft.NFTA_SET_DESC_SIZE, set.size]);
   if (set.fields !== undefined) {
     const fields = set.fields.map(
       (length): Attribute => [nft.NFTA_LIST_ELEM, [[nft.NFTA_SET_FIELD_LEN, length]]],
@@ -235,5 +224,15 @@ export function writeSet(batch: Batch, set: SetSpec, id: number, table = TABLE):
       ],
     });
   }
+  batch.close(message);
+}
+
+/** NFT_MSG_DELSETELEM of all elements of a map. */
+export function writeFlushMap(batch: Batch, map: string): void {
+  const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);
+  writeAttributes(batch.writer, [
+    [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+    [nft.NFTA_SET_ELEM_LIST_SET, map],
+  ]);
   batch.close(message);
 }

@@ -2,11 +2,19 @@
 
 import { OP_ADD, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../../../asm/layout/operation.ts";
 import { readU32LE } from "../../base/bytes.ts";
-import type { ActionCode } from "../../model/actions.ts";
+import { type ActionCode, decodeAction, isAction } from "../../model/actions.ts";
 import type { OperationList } from "../../model/operation-list.ts";
 import type { OwnerId } from "../../model/owner.ts";
-import { keySize, TABLE_IDS, type TableId, tableKind, valueSize } from "../../model/tables.ts";
+import {
+  keySize,
+  TABLE_IDS,
+  type TableId,
+  tableFamily,
+  tableKind,
+  valueSize,
+} from "../../model/tables.ts";
 import type { ElementWriter } from "./element-writer.ts";
+import { affinityMap } from "./object-names.ts";
 import { SET_IDS } from "./sets.ts";
 
 const IS_ACTION = TABLE_IDS.map((id) => tableKind(id).value === "action");
@@ -76,19 +84,44 @@ function bucketOf(region: Uint8Array, offset: number): number {
   ) as number;
 }
 
-/** Calls `each` with the action of every added frontend. Many of them are equal. */
-export function eachAddedAction(
+/** Calls `each` with the action of every added or deleted element. Many of them are equal. */
+export function eachAction(
   { region }: OperationList,
   offsets: Uint32Array,
+  kind: "add" | "delete",
   each: (table: TableId, action: ActionCode) => void,
 ): void {
   for (let i = 0; i < offsets.length; i++) {
     const offset = offsets[i] as number;
     const table = tableOfOperation(region, offset);
-    if (region[offset + OP_KIND] === OP_ADD && IS_ACTION[table]) {
+    if ((region[offset + OP_KIND] === OP_ADD) === (kind === "add") && IS_ACTION[table]) {
       each(table, readU32LE(region, offset + OP_HEADER + keySize(table)) as ActionCode);
     }
   }
+}
+
+/**
+ * Returns the names of the maps that no longer remember the clients of a frontend. The next frontend
+ * that uses such a map finds room in it.
+ */
+export function mapsToEmpty(operations: OperationList, offsets: Uint32Array): Set<string> {
+  const maps = new Set<string>();
+  eachAction(operations, offsets, "delete", (table, action) => {
+    const map = mapOf(table, action);
+    if (map !== undefined) maps.add(map);
+  });
+  if (maps.size === 0) return maps;
+  eachAction(operations, offsets, "add", (table, action) => {
+    const map = mapOf(table, action);
+    if (map !== undefined) maps.delete(map);
+  });
+  return maps;
+}
+
+function mapOf(table: TableId, code: ActionCode): string | undefined {
+  if (!isAction(code)) return undefined;
+  const action = decodeAction(code);
+  return action.verb === "learn" ? affinityMap(tableFamily(table), action.map) : undefined;
 }
 
 /** Writes the operations as elements. The comment of a frontend is the name of its owner. */

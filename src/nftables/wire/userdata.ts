@@ -53,8 +53,13 @@ export type Typeof =
   | "ip6 saddr"
   | "ip6 daddr"
   | "meta l4proto"
+  | "meta priority"
   | "th dport"
   | "numgen random mod 65536";
+
+/** nftables' enum byteorder: the byte order of a plain key or value. */
+export const BYTEORDER_HOST = 1;
+export const BYTEORDER_BIG = 2;
 
 // nftables' include/expression.h: enum expr_types
 const EXPR_PAYLOAD = 7;
@@ -87,6 +92,7 @@ const PARTS: { readonly [part in Typeof]: readonly Udata[] } = {
   "ip6 daddr": payload(13, 9),
   "th dport": payload(11, 2),
   "meta l4proto": expression(EXPR_META, [[0, nft.NFT_META_L4PROTO]]),
+  "meta priority": expression(EXPR_META, [[0, nft.NFT_META_PRIORITY]]),
   "numgen random mod 65536": expression(EXPR_NUMGEN, [
     [0, nft.NFT_NG_RANDOM],
     [1, 65536],
@@ -94,7 +100,15 @@ const PARTS: { readonly [part in Typeof]: readonly Udata[] } = {
   ]),
 };
 
-function concatenation(parts: readonly Typeof[]): readonly Udata[] {
+/** A single part has the byte order of its type; a concatenation has none. */
+function byteOrder(parts: readonly Typeof[]): number {
+  if (parts.length > 1) return 0;
+  return parts[0]?.startsWith("meta") ? BYTEORDER_HOST : BYTEORDER_BIG;
+}
+
+function typeofParts(parts: readonly Typeof[]): readonly Udata[] {
+  const [first] = parts;
+  if (parts.length === 1 && first !== undefined) return PARTS[first];
   return expression(
     EXPR_CONCAT,
     parts.map((part, index) => [index, PARTS[part]]),
@@ -105,17 +119,13 @@ function concatenation(parts: readonly Typeof[]): readonly Udata[] {
 export function typeofUserdata(key: readonly Typeof[], data: readonly Typeof[]): Uint8Array {
   return Uint8Array.from(
     encode([
-      [nft.NFTNL_UDATA_SET_KEYBYTEORDER, 0],
-      [nft.NFTNL_UDATA_SET_DATABYTEORDER, 0],
-      [nft.NFTNL_UDATA_SET_KEY_TYPEOF, concatenation(key)],
-      [nft.NFTNL_UDATA_SET_DATA_TYPEOF, concatenation(data)],
+      [nft.NFTNL_UDATA_SET_KEYBYTEORDER, byteOrder(key)],
+      [nft.NFTNL_UDATA_SET_DATABYTEORDER, byteOrder(data)],
+      [nft.NFTNL_UDATA_SET_KEY_TYPEOF, typeofParts(key)],
+      [nft.NFTNL_UDATA_SET_DATA_TYPEOF, typeofParts(data)],
     ]),
   );
 }
-
-/** nftables' enum byteorder: the byte order of a plain key or value. */
-export const BYTEORDER_HOST = 1;
-export const BYTEORDER_BIG = 2;
 
 /** Tells nft to print a set as declared by `type`. */
 export function typeUserdata(keyOrder: number, dataOrder?: number): Uint8Array {

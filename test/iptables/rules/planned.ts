@@ -64,7 +64,7 @@ export type Elements = ReadonlyMap<string, Omit<Operation, "kind">>;
 export function elementsOf(served: readonly Served[], node: NodeText = {}): Elements {
   const memory = new Memory();
   const services = served.map((one) => buildService(one.service));
-  const plan = buildContext(claimsOf(services), node);
+  const plan = { ...buildContext(claimsOf(services), node), affinityMaps: undefined };
   const writer = plainWriter();
   planNode(plan, writer);
   services.forEach((one, i) => {

@@ -152,13 +152,13 @@ const ACTIONS: readonly Action[] = [
     ["endpoints", "local-endpoints", "nodeport-endpoints", "nodeport-local-endpoints"] as const
   ).flatMap((slotTable) =>
     (["plain", "masquerade", "short-circuit"] as const).map(
-      (snat): Action => ({ verb: "sticky", slotTable, snat, count: 3 }),
+      (snat): Action => ({ verb: "recall", slotTable, snat, count: 3 }),
     ),
   ),
   ...[1, 59, 60, 61, 3600, 10800, 86_400].map(
-    (seconds): Action => ({ verb: "learn", nodePort: false, seconds }),
+    (seconds): Action => ({ verb: "learn", nodePort: false, map: 17, seconds }),
   ),
-  { verb: "learn", nodePort: true, seconds: 90_061 },
+  { verb: "learn", nodePort: true, map: 17, seconds: 90_061 },
 ];
 
 describe.each([4, 6] as const)("chains created on demand for IPv%i", (family: Family) => {

@@ -7,8 +7,8 @@ const TABLE: readonly (readonly [string, Action, Family])[] = [
   ["pick4-5", { verb: "pick", slotTable: "endpoints", snat: "plain", count: 5 }, 4],
   ["pick-local6-1", { verb: "pick", slotTable: "local-endpoints", snat: "plain", count: 1 }, 6],
   [
-    "sticky-nodeport4-2",
-    { verb: "sticky", slotTable: "nodeport-endpoints", snat: "plain", count: 2 },
+    "recall-nodeport4-2",
+    { verb: "recall", slotTable: "nodeport-endpoints", snat: "plain", count: 2 },
     4,
   ],
   [
@@ -17,12 +17,12 @@ const TABLE: readonly (readonly [string, Action, Family])[] = [
     4,
   ],
   [
-    "short-circuit-sticky6-1048575",
-    { verb: "sticky", slotTable: "endpoints", snat: "short-circuit", count: 1_048_575 },
+    "short-circuit-recall6-1048575",
+    { verb: "recall", slotTable: "endpoints", snat: "short-circuit", count: 1_048_575 },
     6,
   ],
-  ["learn4-10800", { verb: "learn", nodePort: false, seconds: 10_800 }, 4],
-  ["learn-nodeport6-86400", { verb: "learn", nodePort: true, seconds: 86_400 }, 6],
+  ["learn4-17-10800", { verb: "learn", nodePort: false, map: 17, seconds: 10_800 }, 4],
+  ["learn-nodeport6-17-86400", { verb: "learn", nodePort: true, map: 17, seconds: 86_400 }, 6],
 ];
 
 describe("the chain of an action", () => {
@@ -39,7 +39,7 @@ describe("the chain of an action", () => {
       "nodeport-endpoints",
       "nodeport-local-endpoints",
     ] as const;
-    for (const verb of ["pick", "sticky"] as const) {
+    for (const verb of ["pick", "recall"] as const) {
       for (const slotTable of sources) {
         for (const snat of ["plain", "masquerade", "short-circuit"] as const) {
           for (const count of [1, 12, 112]) {
