@@ -23,6 +23,7 @@ import {
   lookupValue,
   meta,
   metaSet,
+  type Register,
   randomNumber,
   updateMap,
   verdict,
@@ -147,6 +148,9 @@ function recallChain(action: PickAction, pick: PickAction, family: Family): Chai
   };
 }
 
+/** Register for the value of a map that packets fill. nft places it behind the longest address. */
+const DATA: Register = 4;
+
 /** The tables of the endpoints of a slot table, by number. */
 const NUMBERED = {
   endpoints: "numbered-endpoints",
@@ -161,7 +165,6 @@ const NUMBERED = {
  */
 function rememberedClient(slotTable: SlotTable, family: Family, map: number): Chain {
   const ip = protocolText(family);
-  const words = addressWords(family);
   const clients = affinityMap(family, map);
   const numbered = tableLabel(tableId(NUMBERED[slotTable], family));
   const key = frontendKey(isOfNodePorts(slotTable), family, 0);
@@ -178,7 +181,7 @@ function rememberedClient(slotTable: SlotTable, family: Family, map: number): Ch
       rule(
         `delete @${clients} { ${ip} saddr : meta priority }`,
         [...matchFamily(family), loadSource(family, 0)],
-        [meta(nft.NFT_META_PRIORITY, words), deleteFromMap(clients, 0, words)],
+        [meta(nft.NFT_META_PRIORITY, DATA), deleteFromMap(clients, 0, DATA)],
       ),
     ],
   };
@@ -228,7 +231,7 @@ function learnChain(action: LearnAction, family: Family): Chain {
         [...matchOriginalPortKey(portAt), loadDestination(family, endpointAt)],
         [loadTransportHeader(2, 2, endpointAt + words), lookupValue(numbers, 0, 0)],
         [metaSet(nft.NFT_META_PRIORITY, 0), loadSource(family, 0)],
-        [meta(nft.NFT_META_PRIORITY, words), updateMap(clients, 0, words, seconds)],
+        [meta(nft.NFT_META_PRIORITY, DATA), updateMap(clients, 0, DATA, seconds)],
       ),
       rule("meta priority set none", resetPriority()),
     ],
