@@ -103,8 +103,8 @@ const FEATURES: readonly Feature[] = [
   },
   {
     name: "map updates from packets",
-    needs: [CLIENTS, "endpoint-numbers4", "numbered-endpoints4", "numbered-local-endpoints4"],
-    chains: actionChains(LEARN, 4, 0),
+    needs: [CLIENTS, "endpoint-numbers4"],
+    chains: actionChains(LEARN, 4, 0).slice(-1),
   },
   { name: "reject in prerouting (Linux 5.9)", needs: [], chains: [prerouting(rejectExpression())] },
 ];

@@ -6,6 +6,7 @@ import type { Target } from "../../harness/netns/connections.ts";
 import { frontend } from "../../harness/netns/frontends.ts";
 import { ruleset } from "../../harness/netns/program.ts";
 import type { World } from "../../harness/netns/world.ts";
+import { type ActionCode, decodeAction } from "../../src/model/actions.ts";
 import { chainOf, natRules } from "./saved-chains.ts";
 
 /**
@@ -24,10 +25,20 @@ async function byTimeout(world: World, target: Target): Promise<number | undefin
   const { address } = frontend(target.to, target.number, target.family);
   const source = addressOf(target.from, target.family);
   const text = await ruleset(world);
-  const found = new RegExp(
-    `${literal(source)} \\. ${literal(address)} \\. tcp \\. (?:80|http) [^,]*?expires ((?:\\d+[dhms]+)+)`,
-  ).exec(text);
-  return found?.[1] === undefined ? undefined : seconds(found[1]);
+  const key = `${literal(address)} \\. tcp \\. (?:80|http)`;
+  const learn = new RegExp(`${key} comment "[^"]*" : ([0-9a-f]+):([0-9a-f]+)`, "g");
+  for (const [, major = "", minor = ""] of text.matchAll(learn)) {
+    const action = decodeAction(
+      (Number.parseInt(major, 16) * 0x10000 + Number.parseInt(minor, 16)) as ActionCode,
+    );
+    if (action.verb !== "learn") continue;
+    const [, clients] =
+      new RegExp(`map affinity${target.family}-${action.map} \\{([^}]*)\\}`).exec(text) ?? [];
+    const client = new RegExp(`${literal(source)} [^,]*?expires ((?:\\d+(?:ms|[dhms]))+)`);
+    const found = client.exec(clients ?? "");
+    return found?.[1] === undefined ? undefined : seconds(found[1]);
+  }
+  return undefined;
 }
 
 /**

@@ -43,6 +43,9 @@ beforeEach(() => {
     detector: { kind: "cidr" },
   });
   backend.start(rememberingCore().core);
+  const learn = { verb: "learn", nodePort: false, map: 17, seconds: 3600 } as const;
+  const affinity = element("learn", 4, ["10.96.0.1", "TCP", 80], learn);
+  expect(backend.apply(operationList(add(1, affinity)), named("default/a")).ok).toBe(true);
   backend.watch((change) => {
     received.push(change);
     wake();
@@ -65,8 +68,8 @@ describe("foreign changes to our table are reported once for each transaction", 
     ["add map inet sluice mine { type ipv4_addr : verdict; }", "map mine", undefined],
     ["add counter inet sluice mine", "another object", undefined],
     [
-      "add element inet sluice affinity4 { 198.51.100.7 . 10.96.0.1 . tcp . 80 : 10.0.0.1 . 80 }",
-      "elements of affinity4",
+      "add element inet sluice affinity4-17 { 198.51.100.7 timeout 1h : 0:1 }",
+      "elements of affinity4-17",
       undefined,
     ],
   ])("nft %s", async (command, what, object = what) => {

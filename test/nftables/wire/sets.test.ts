@@ -16,7 +16,7 @@ test("no set exists for ports that only iptables accepts", () => {
   expect(names.filter((name) => name.startsWith("health-check-ports"))).toEqual([]);
 });
 
-test("the sets keep their first layout, so that an update does not replace the table of running nodes", () => {
+test("the sets keep their layout, so that an update does not replace the table of running nodes", () => {
   expect(tableComment(OPTIONS)).toBe("sluice: layout 1, sets 717443a0");
   expect(tableComment({ ...OPTIONS, counters: true })).toBe("sluice: layout 1, sets 1272e35c");
 });
