@@ -15,9 +15,9 @@ const taken = region(memory.data(REGION_BYTES));
 let lowest: u32 = 0;
 
 /**
- * Wants a number in `numbers` for each endpoint of two lists, and each endpoint by its number in
- * the table of its list: `everyone` for the first list, `outside` for the second. `frontend` points
- * to the frontend's part of the key, and `spans` to the two SPAN records. Returns false if memory
+ * Wants a number in `numbers` for each endpoint of two lists. Also wants each endpoint by its
+ * number: the first list in the table `everyone`, the second one in `outside`. `frontend` points to
+ * the frontend's part of the key, and `spans` to the two SPAN records. Returns false if memory
  * cannot grow.
  */
 export function wantNumbers(

@@ -117,7 +117,7 @@ function numberedElements(
   return [...found.values()];
 }
 
-/** The records with those of numbers resolved into elements. */
+/** The records, with elements in place of the numbers. */
 function resolved(
   elements: KernelModel["elements"],
   records: readonly Desired[],

@@ -2,9 +2,10 @@
  * Defines the tables of elements: the contents of each, and the layout of its keys and values.
  *
  * Keys are in the byte format that nf_tables concatenates: every field is padded to 4 bytes and in
- * network order. The exceptions are the slot number, which `numgen` yields in host order, and the
- * number of an endpoint, which the packet's priority carries in host order. Backends other than nftables decode the same bytes. Every table exists once for IPv4 and once for IPv6;
- * its id is `base * 2 + (family === 6)`.
+ * network order. Two fields are in host order: the slot number, which `numgen` yields, and the
+ * number of an endpoint, which the packet's priority carries. Backends other than nftables decode
+ * the same bytes. Every table exists once for IPv4 and once for IPv6; its id is
+ * `base * 2 + (family === 6)`.
  */
 
 import { ENDPOINT4_STRIDE, ENDPOINT6_STRIDE } from "../../asm/layout/choice.ts";
@@ -21,8 +22,8 @@ import { ADDRESS_BYTES, type Family } from "../net/address.ts";
 export type KeyFieldName = "address" | "protocol" | "port" | "slot" | "number" | "range";
 
 /**
- * `none` makes the table a set; `action` is a u32 from actions.ts; `endpoint` is an address and a
- * port; `number` is a u32 that identifies an endpoint of a frontend.
+ * `none` makes the table a set. `action` is a u32 from actions.ts, and `endpoint` is an address and
+ * a port. `number` is a u32 that identifies an endpoint of a frontend.
  */
 export type ValueKind = "none" | "action" | "endpoint" | "number";
 

@@ -40,7 +40,7 @@ import { affinityMap } from "./wire/object-names.ts";
 import { affinitySet, allSets, type SetSpec, writeSet } from "./wire/sets.ts";
 
 const SCRATCH = "sluice-probe";
-const LEARN = encodeAction({ verb: "learn", nodePort: false, map: 0, seconds: 1 });
+const LEARN_ACTION = encodeAction({ verb: "learn", nodePort: false, map: 0, seconds: 1 });
 const CLIENTS = affinityMap(4, 0);
 
 interface Feature {
@@ -104,7 +104,7 @@ const FEATURES: readonly Feature[] = [
   {
     name: "map updates from packets",
     needs: [CLIENTS, "endpoint-numbers4"],
-    chains: actionChains(LEARN, 4, 0).slice(-1),
+    chains: actionChains(LEARN_ACTION, 4, 0).slice(-1),
   },
   { name: "reject in prerouting (Linux 5.9)", needs: [], chains: [prerouting(rejectExpression())] },
 ];

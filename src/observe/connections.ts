@@ -5,8 +5,8 @@
  * endpoint is gone.
  *
  * nat chains see only the first packet of a connection, so packets are connections. A connection
- * that session affinity returns to its endpoint skips the slots. It counts for the port, not the
- * endpoint.
+ * that session affinity returns to its endpoint skips the slots, and is counted by the endpoint's
+ * number.
  */
 
 import type { CounterReader, CounterSink, CounterSlice } from "../backend/parts.ts";
@@ -125,7 +125,7 @@ export class ConnectionCounters {
       },
       {
         name: "sluice_endpoint_connections_total",
-        help: "New connections by endpoint, without those that session affinity returned to it",
+        help: "New connections by endpoint",
         type: "counter",
         labels: ["namespace", "service", "endpoint"],
         samples: () => endpoints,

@@ -34,8 +34,8 @@ export function allowedSources(
 }
 
 /**
- * Writes the source restriction of one VIP frontend. It comes before the endpoint choice, so it is written even
- * without endpoints.
+ * Writes the source restriction of one VIP frontend. It comes before the endpoint choice, so it is
+ * written even without endpoints.
  */
 export function planSources(
   service: Service,

@@ -37,7 +37,6 @@ test("a code that becomes a problem somewhere is among the problems", () => {
     "src/core/problem-records.ts",
     "src/host/host-settings.ts",
     "src/state/claims.ts",
-    "src/sync/purge-timing.ts",
     "src/manifests/parse-manifest.ts",
   ].flatMap((path) => textOf(path).match(/(?<=\b(?:code: |CODE = )")[A-Z_]+(?=")/g) ?? []);
   expect(new Set(used).size).toBeGreaterThan(5);

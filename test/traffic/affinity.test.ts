@@ -114,7 +114,9 @@ describeBackends((backend) => {
       const datagram = async () =>
         nameOf(
           await connect(fixture.world, sip, {
-            ...{ transport: "udp", sourcePort: 20_000 + family, timeoutMs: 1000 },
+            transport: "udp",
+            sourcePort: 20_000 + family,
+            timeoutMs: 1000,
           }),
         );
       expect(await theOne(web)).toBe("b1");

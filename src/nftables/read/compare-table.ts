@@ -72,7 +72,7 @@ function hookDiffers({ hook }: Chain, found: ReadChain | undefined): boolean {
 
 /** The contents of the maps of actions. */
 export interface FoundActions {
-  /** Actions that have chains of their own, and of which an element leads to the correct one. */
+  /** Actions that have chains of their own. An element leads from each to the correct one. */
   readonly known: readonly (readonly [Family, ActionCode])[];
   /** The maps contain all elements of these and of the fixed actions, and no foreign elements. */
   readonly complete: boolean;

@@ -89,7 +89,7 @@ function writeAction(batch: Batch, code: ActionCode, family: Family): void {
   }
 }
 
-/** Ids in a transaction of maps that are made on demand. Those of the skeleton are smaller. */
+/** Ids in a transaction of maps that are made on demand. The skeleton has smaller ones. */
 const FIRST_MAP_ID = 1000;
 
 /** NFT_MSG_NEWSET of maps that are made on demand. An existing map stays as it is. */

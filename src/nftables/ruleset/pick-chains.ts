@@ -54,8 +54,8 @@ import { affinitySet, type SetSpec } from "../wire/sets.ts";
 import { markText } from "./skeleton.ts";
 
 /**
- * The chains that an action needs, in order of dependency: `masquerade-recall4-5` needs `recall4-5`,
- * which needs `pick4-5`. Empty for accept, drop and reject.
+ * The chains that an action needs, in order of dependency: `masquerade-recall4-5` needs
+ * `recall4-5`, which needs `pick4-5`. Empty for accept, drop and reject.
  */
 export function actionChains(
   code: ActionCode,
@@ -96,8 +96,8 @@ function isOfNodePorts(slotTable: SlotTable): boolean {
   return slotTable.startsWith("nodeport-");
 }
 
-/** The key of a frontend or node port from register `at` on, and its text. */
-function frontendKey(nodePort: boolean, family: Family, at: number) {
+/** The frontend or node port of a packet, from register `at` on, and its text. */
+function keyOfPacket(nodePort: boolean, family: Family, at: number) {
   const port = { text: "meta l4proto . th dport", expressions: loadPortKey(at), words: 2 };
   if (nodePort) return port;
   return {
@@ -114,7 +114,7 @@ function frontendKey(nodePort: boolean, family: Family, at: number) {
 function pickChain(action: PickAction, family: Family): Chain {
   const nodePort = isOfNodePorts(action.slotTable);
   const map = tableLabel(tableId(action.slotTable, family));
-  const key = frontendKey(nodePort, family, 0);
+  const key = keyOfPacket(nodePort, family, 0);
   return {
     name: nameOfAction(action, family),
     rules: [
@@ -132,7 +132,7 @@ function pickChain(action: PickAction, family: Family): Chain {
 /** Uses the remembered endpoint of this client, or makes a new choice. */
 function recallChain(action: PickAction, pick: PickAction, family: Family): Chain {
   const nodePort = isOfNodePorts(action.slotTable);
-  const key = frontendKey(nodePort, family, 0);
+  const key = keyOfPacket(nodePort, family, 0);
   const learn = `${nodePort ? "nodeports-learn" : "learn"}${family}`;
   const kind = rememberedDispatch(action.slotTable);
   return {
@@ -167,7 +167,7 @@ function rememberedClient(slotTable: SlotTable, family: Family, map: number): Ch
   const ip = protocolText(family);
   const clients = affinityMap(family, map);
   const numbered = tableLabel(tableId(NUMBERED[slotTable], family));
-  const key = frontendKey(isOfNodePorts(slotTable), family, 0);
+  const key = keyOfPacket(isOfNodePorts(slotTable), family, 0);
   return {
     name: rememberedChain(slotTable, family, map),
     rules: [

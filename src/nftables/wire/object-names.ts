@@ -50,8 +50,8 @@ export function isAffinityMap(name: string): boolean {
 
 /**
  * Verdict maps from an action's number to its chain. There are several, because the kernel
- * validates every element of a map that a base chain can reach. Postrouting must not reach dnat, and
- * no chain may reach itself.
+ * validates every element of a map that a base chain can reach. Postrouting must not reach dnat,
+ * and no chain may reach itself.
  */
 export const DISPATCHES = [
   "choices",
@@ -71,7 +71,7 @@ const REMEMBERED: { readonly [table in SlotTable]: Dispatch } = {
   "nodeport-local-endpoints": "remembered-nodeport-local",
 };
 
-/** The verdict map that leads to the remembered endpoints among those of a slot table. */
+/** The verdict map that leads to remembered endpoints of a slot table. */
 export function rememberedDispatch(slotTable: SlotTable): Dispatch {
   return REMEMBERED[slotTable];
 }

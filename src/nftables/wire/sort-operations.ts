@@ -101,8 +101,8 @@ export function eachAction(
 }
 
 /**
- * Returns the names of the maps that no longer remember the clients of a frontend. The next frontend
- * that uses such a map finds room in it.
+ * Returns the names of the maps that no longer remember the clients of a frontend. The next
+ * frontend that uses such a map finds room in it.
  */
 export function mapsToEmpty(operations: OperationList, offsets: Uint32Array): Set<string> {
   const maps = new Set<string>();
