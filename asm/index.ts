@@ -7,7 +7,6 @@
 // and accesses (test/asm/layout.test.ts). Records that host or tests share with the core are in
 // layout/, all others in the file that owns them.
 
-export { localAt, localSlots, localsVersion } from "./cluster/locals";
 export { setNodeName, setZone, start } from "./cluster/node";
 export {
   dirtyCount,

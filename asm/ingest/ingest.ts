@@ -2,14 +2,12 @@
 // aside and reserves all memory, and only then replaces the old block. A refused object leaves the
 // tables unchanged.
 
-import { dropLocals, holdLocals } from "../cluster/locals";
 import {
   ensureService,
   findService,
   firstSlice,
   isService,
   markDirty,
-  releaseIfUnused,
   serviceBlock,
   serviceEnd,
   serviceEpoch,
@@ -306,8 +304,7 @@ function placeSlice(former: usize): i32 {
   const slice = allocate(size);
   const name = slice ? nameHold(objectKey, objectKeyLength) : NAME_NONE;
   const service = name == NAME_NONE ? 0 : ensureService(serviceKey, serviceKeyLength);
-  if (!service || !holdLocals(built())) {
-    releaseIfUnused(service);
+  if (!service) {
     if (name != NAME_NONE) nameDrop(name);
     release(slice, size);
     discardSlice();
@@ -336,7 +333,6 @@ function removeSlice(slice: usize): i32 {
 function dropSlice(slice: usize): void {
   const service = sliceService(slice);
   if (serviceBlock(service)) markDirty(service);
-  dropLocals(slice);
   unlinkSlice(slice);
 }
 

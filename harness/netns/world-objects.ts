@@ -130,6 +130,8 @@ export interface EndpointSpec {
   readonly terminating?: boolean;
   readonly zones?: readonly string[];
   readonly nodes?: readonly string[];
+  /** In place of the name of its node; "absent" leaves out the field. */
+  readonly nodeName?: string;
 }
 
 export interface SliceOptions {
@@ -173,7 +175,7 @@ function slice(
     })),
     endpoints: endpoints.map((each) => ({
       addresses: [addressOf(each.at, family)],
-      nodeName: isPod(each.at) ? nodeOf(each.at) : each.at,
+      ...nodeNameOf(each),
       conditions: {
         ...(each.ready === undefined ? {} : { ready: each.ready }),
         ...(each.serving === undefined ? {} : { serving: each.serving }),
@@ -182,6 +184,11 @@ function slice(
       ...hintsOf(each),
     })),
   };
+}
+
+function nodeNameOf({ at, nodeName }: EndpointSpec): { nodeName?: string } {
+  if (nodeName === "absent") return {};
+  return { nodeName: nodeName ?? (isPod(at) ? nodeOf(at) : at) };
 }
 
 function hintsOf(endpoint: EndpointSpec): { hints?: unknown } {

@@ -134,7 +134,6 @@ function endpoint(text: string): { address: Address; port: number } {
 export interface NodeText {
   readonly primary?: readonly string[];
   readonly nodePortAddresses?: readonly string[];
-  readonly localEndpoints?: readonly string[];
   readonly serviceCidrs?: readonly string[];
   readonly opensHealthCheckPorts?: boolean;
 }
@@ -147,15 +146,11 @@ const NOTHING_COMMITTED: CommittedElements = {
 
 export function buildContext(claims: FrontendClaims, node: NodeText = {}): PlanContext {
   const addresses = (list: readonly string[] = []) => list.map(parseIp);
-  const local = addresses(node.localEndpoints);
-  const bytesOf = (family: Family) =>
-    local.filter((address) => address.family === family).map((address) => address.bytes);
   return {
     primary: Object.fromEntries(addresses(node.primary).map((one) => [one.family, one])),
     claims,
     serviceCidrs: (node.serviceCidrs ?? []).map(parseRange),
     nodePortAddresses: addresses(node.nodePortAddresses),
-    localEndpoints: { 4: bytesOf(4), 6: bytesOf(6) },
     opensHealthCheckPorts: node.opensHealthCheckPorts ?? false,
     affinityMaps: new AffinityMaps(NOTHING_COMMITTED),
   };

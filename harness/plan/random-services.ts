@@ -34,6 +34,5 @@ export const arbitraryChoice: fc.Arbitrary<ChoiceText> = fc
 export const NODE: NodeText = {
   primary: ["192.168.0.10", "fd00:9::1"],
   nodePortAddresses: ["192.168.0.10", "fd00:9::1"],
-  localEndpoints: ["10.1.0.5", "fd00:1::5"],
   serviceCidrs: ["10.96.0.0/12"],
 };

@@ -49,8 +49,7 @@ export function trace(
     const endpoint = elements.get(source ?? "", `${chosen.key} slot ${slot}`);
     if (endpoint === undefined) throw new Error(`no slot ${slot} of ${source} ${chosen.key}`);
     const address = endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/^\[|\]$/g, "");
-    const hairpin = address === packet.from && elements.has("hairpin", `${address} ${address}`);
-    return marked || hairpin ? `${endpoint}*` : endpoint;
+    return marked || address === packet.from ? `${endpoint}*` : endpoint;
   });
 }
 

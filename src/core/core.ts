@@ -161,10 +161,6 @@ export interface Core {
   sliceCount(): number;
   /** Number of endpoints in all slices; an endpoint in two slices counts twice. */
   endpointCount(): number;
-  /** Distinct addresses of all endpoints on this node. Their connections can hairpin. */
-  localAddresses(family: 4 | 6): Uint8Array[];
-  /** Increases whenever `localAddresses` changes. */
-  localAddressesVersion(): number;
   /**
    * Returns the decoding problems since the last call. Decoding an object again ends all its old
    * problems and begins its current ones.

@@ -2,9 +2,7 @@
  * Implements the part of the core that decodes objects (asm/ingest/) and stores their rows
  * (asm/cluster/).
  */
-import { LOCAL_FAMILY, LOCAL_IP } from "../../asm/layout/local.ts";
 import type { ServiceId } from "../model/service.ts";
-import { ADDRESS_BYTES } from "../net/address.ts";
 import type { Core } from "./core.ts";
 import { outOfMemory, type Wasm } from "./load.ts";
 import { nameById, withText } from "./name-table.ts";
@@ -34,9 +32,6 @@ export interface IngestExports extends StreamExports {
   sliceCount(): number;
   endpointCount(): number;
   nameDirectory(): number;
-  localSlots(): number;
-  localAt(index: number): number;
-  localsVersion(): number;
   problemBytes(): number;
   problemRegion(): number;
   clearProblems(): void;
@@ -65,8 +60,6 @@ type IngestCalls = Pick<
   | "changeCounts"
   | "sliceCount"
   | "endpointCount"
-  | "localAddresses"
-  | "localAddressesVersion"
   | "takeProblems"
   | "takeTriggerTimes"
 >;
@@ -121,19 +114,6 @@ export function ingestCalls(wasm: Wasm<IngestExports>): IngestCalls {
     serviceCount: () => exports.serviceCount(),
     sliceCount: () => exports.sliceCount(),
     endpointCount: () => exports.endpointCount(),
-
-    localAddresses(family) {
-      const slots = exports.localSlots();
-      const addresses: Uint8Array[] = [];
-      for (let i = 0; i < slots; i++) {
-        const at = exports.localAt(i) >>> 0;
-        if (at === 0 || wasm.view().getUint32(at + LOCAL_FAMILY, true) !== family) continue;
-        const ip = at + LOCAL_IP;
-        addresses.push(wasm.u8().slice(ip, ip + ADDRESS_BYTES[family]));
-      }
-      return addresses;
-    },
-    localAddressesVersion: () => exports.localsVersion(),
 
     ...reportCalls(wasm),
     changeCounts: () => ({

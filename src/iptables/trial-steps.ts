@@ -19,10 +19,7 @@ export function trialSteps(steps: readonly Step[]): Step[] {
   return [...own, ...trials];
 }
 
-/**
- * Only chains of a tree and the hairpin chain have rules with destinations. Chains of one port have
- * none.
- */
+/** Only chains of a tree have rules with destinations. Chains of one port have none. */
 function isForOnePort(step: Step): boolean {
   if (step.kind !== "replace" || step.table !== "nat") return false;
   return (

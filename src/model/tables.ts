@@ -70,8 +70,6 @@ export const TABLES = [
   { name: "allowed-sources", key: ["address", "protocol", "port", "range"], value: "none" },
   /** Addresses of this node that serve node ports. */
   { name: "node-addresses", key: ["address"], value: "none" },
-  /** Endpoint of this node, twice: it connects to itself. */
-  { name: "hairpin", key: ["address", "address"], value: "none" },
   /** Ranges of clusterIPs; traffic to an unallocated one is dropped. */
   { name: "service-cidrs", key: ["range"], value: "none" },
   /** HealthCheckNodePorts that the rules accept; only with iptables. */

@@ -64,7 +64,7 @@ export function describeService(
   for (const table of TABLE_IDS) {
     const { name: kind, key } = tableKind(table);
     // Numbers only repeat the endpoints of the slots.
-    if (key.length < 2 || kind === "hairpin" || kind.includes("number")) continue;
+    if (key.length < 2 || kind.includes("number")) continue;
     addElements({ core, backend }, table, id, frontends);
   }
   const own = `${namespace}/${name}`;

@@ -133,15 +133,6 @@ export class DesiredWriter {
     this.#at += keySize(table);
   }
 
-  /**
-   * Writes a set element: an address paired with itself, for an endpoint that connects to itself.
-   */
-  pair(table: TableId, owner: OwnerId, bytes: Uint8Array): void {
-    this.#start(DESIRED_ELEMENT, table, owner);
-    this.#copy(bytes);
-    this.#copy(bytes);
-  }
-
   /** Writes a set element: a range. */
   range(table: TableId, cidr: Cidr): void {
     this.#start(DESIRED_ELEMENT, table, OWNER_NODE);

@@ -25,8 +25,6 @@ export interface PlanContext {
   readonly serviceCidrs: readonly Cidr[];
   /** The addresses that serve node ports, without duplicates (state/node-port-addresses.ts). */
   readonly nodePortAddresses: readonly Address[];
-  /** The addresses of this node's endpoints, without duplicates: `core.localAddresses`. */
-  readonly localEndpoints: { readonly [family in Family]: readonly Uint8Array[] };
   /** Whether the backend opens healthCheckNodePorts in the firewall. */
   readonly opensHealthCheckPorts: boolean;
   /** Undefined if the backend does not remember clients in maps of its own. */
@@ -39,7 +37,6 @@ const HEALTH_CHECK_PORTS = {
   4: tableId("health-check-ports", 4),
   6: tableId("health-check-ports", 6),
 };
-const HAIRPIN_TABLES = { 4: tableId("hairpin", 4), 6: tableId("hairpin", 6) };
 const SERVICE_CIDRS = { 4: tableId("service-cidrs", 4), 6: tableId("service-cidrs", 6) };
 
 /** Writes every element of one Service, for the frontends that it holds (state/claims.ts). */
@@ -81,11 +78,6 @@ export function planService(
 export function planNode(context: PlanContext, writer: DesiredWriter): void {
   for (const address of context.nodePortAddresses) {
     writer.address(NODE_ADDRESSES[address.family], OWNER_NODE, address.bytes);
-  }
-  for (const family of [4, 6] as const) {
-    for (const address of context.localEndpoints[family]) {
-      writer.pair(HAIRPIN_TABLES[family], OWNER_NODE, address);
-    }
   }
   for (const cidr of context.serviceCidrs) writer.range(SERVICE_CIDRS[cidr.family], cidr);
 }

@@ -137,7 +137,7 @@ export class PlanInputs {
 
   /** Increases whenever the result of `planNode` may differ. */
   version(): number {
-    return this.#version + this.#options.core.localAddressesVersion();
+    return this.#version;
   }
 
   /**
@@ -161,7 +161,6 @@ export class PlanInputs {
       claims,
       serviceCidrs: this.#cidrs.cidrs,
       nodePortAddresses: this.#nodePortAddresses(),
-      localEndpoints: { 4: core.localAddresses(4), 6: core.localAddresses(6) },
       opensHealthCheckPorts,
       affinityMaps: affinityMaps ? new AffinityMaps(core) : undefined,
     };

@@ -30,9 +30,6 @@ function slice(
   };
 }
 
-const texts = (addresses: Uint8Array[]): string[] =>
-  addresses.map((bytes) => bytes.join(".")).sort();
-
 describe.each(BUILDS)("changes (%s)", (build) => {
   const create = (): TestCore => createTestCore(build);
 
@@ -170,23 +167,6 @@ describe.each(BUILDS)("changes (%s)", (build) => {
     core.beginReplace("Service");
     core.endReplace("Service");
     expect(core.serviceCount()).toBe(0);
-  });
-
-  test("local addresses: each once while some slice of either family has it", () => {
-    const core = create();
-    const version = core.localAddressesVersion();
-    core.put("EndpointSlice", slice("a", "web", ["10.1.0.1", "10.1.0.2"]));
-    core.put("EndpointSlice", slice("b", "api", ["10.1.0.2"]));
-    expect(texts(core.localAddresses(4))).toEqual(["10.1.0.1", "10.1.0.2"]);
-    expect(core.localAddresses(6)).toEqual([]);
-    const grown = core.localAddressesVersion();
-    expect(grown).toBeGreaterThan(version);
-    core.put("EndpointSlice", slice("a", "web", ["10.1.0.1"]));
-    core.put("EndpointSlice", slice("a", "web", ["10.1.0.1", "10.1.0.1"]));
-    expect(core.localAddressesVersion()).toBe(grown);
-    core.remove("EndpointSlice", "shop", "b");
-    expect(texts(core.localAddresses(4))).toEqual(["10.1.0.1"]);
-    expect(core.localAddressesVersion()).toBeGreaterThan(grown);
   });
 
   test("a new zone dirties the Services with zone hints, and evaluates their hints again", () => {

@@ -30,7 +30,6 @@ describe("tables", () => {
     ["nodeport-endpoints", 12, 12, 8, 20],
     ["cluster-ips", 4, 16, 0, 0],
     ["allowed-sources", 20, 56, 0, 0],
-    ["hairpin", 8, 32, 0, 0],
     ["service-cidrs", 8, 32, 0, 0],
     ["health-check-ports", 4, 4, 0, 0],
   ])("%s: keys of %p and %p bytes, values of %p and %p", (name, key4, key6, value4, value6) => {

@@ -62,7 +62,6 @@ export const WORLD: readonly Element[] = [
   element("restricted", 6, ["2001:db8::1", "TCP", 80]),
   element("allowed-sources", 6, ["2001:db8::1", "TCP", 80, "2001:db8:1::/48"]),
   element("node-addresses", 4, ["172.18.0.2"]),
-  element("hairpin", 4, ["10.244.0.1", "10.244.0.1"]),
   element("service-cidrs", 4, ["10.96.0.0/16"]),
   element("service-cidrs", 4, ["10.97.0.0/16"]),
   element("service-cidrs", 4, ["255.255.0.0/16"]),

@@ -690,18 +690,14 @@ const CONFLICTS: readonly Case[] = [
 
 const NODE: readonly Case[] = [
   {
-    name: "the node owns its node port addresses, its endpoints' hairpins and the Service ranges",
+    name: "the node owns its node port addresses and the Service ranges",
     services: [],
     endpoints: [],
     node: {
       nodePortAddresses: ["192.168.0.10", "fd00:9::1"],
-      localEndpoints: ["10.1.0.5", "fd00:1::5", "10.1.0.6"],
       serviceCidrs: ["10.96.0.0/12", "fd00::/108"],
     },
     want: `
-      hairpin4 10.1.0.5 10.1.0.5 (node)
-      hairpin4 10.1.0.6 10.1.0.6 (node)
-      hairpin6 fd00:1::5 fd00:1::5 (node)
       node-addresses4 192.168.0.10 (node)
       node-addresses6 fd00:9::1 (node)
       service-cidrs4 10.96.0.0/12 (node)

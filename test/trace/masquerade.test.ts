@@ -70,7 +70,6 @@ const services = SERVICES.map((text, i) => ({
 const plan = planText(services, {
   primary: [NODE_ADDRESS],
   nodePortAddresses: [NODE_ADDRESS],
-  localEndpoints: services.map((_, i) => `10.180.0.${i + 1}`),
 });
 
 const rows = TABLE.trim()

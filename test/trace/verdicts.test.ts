@@ -100,7 +100,8 @@ const CASES: readonly Case[] = [
     endpoints: BOTH,
     outcomes: [
       ["10.180.0.1", CLUSTER_IP, "10.180.0.1:80* 10.180.1.1:80"],
-      ["10.180.1.1", CLUSTER_IP, "10.180.0.1:80 10.180.1.1:80"],
+      ["10.180.1.1", CLUSTER_IP, "10.180.0.1:80 10.180.1.1:80*"],
+      ["10.180.0.2", CLUSTER_IP, "10.180.0.1:80 10.180.1.1:80"],
     ],
   },
   {
@@ -160,7 +161,6 @@ describe("packets", () => {
     const plan = planText([{ service: buildService(one.service), endpoints: one.endpoints }], {
       primary: [SELF],
       nodePortAddresses: [SELF, "fd00:9::2"],
-      localEndpoints: ["10.180.0.1", "fd00:1::1"],
       serviceCidrs: ["172.30.0.0/16", "fd00:30::/112"],
     });
     for (const [from, frontend, want] of one.outcomes) {

@@ -35,6 +35,8 @@ const IPTABLES: readonly string[] = [
   "-t nat -D PREROUTING 1",
   "-t filter -D FORWARD 1; -t filter -D INPUT 1",
   "-t nat -F KUBE-POSTROUTING; -t nat -F KUBE-MARK-MASQ",
+  "-t nat -F KUBE-SEP-HAIRPIN",
+  "-t nat -D KUBE-SEP-HAIRPIN 1",
 ];
 
 describeBackends((backend) => {

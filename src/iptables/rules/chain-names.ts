@@ -22,10 +22,7 @@ export function portHash(text: string): string {
 }
 
 /** The name of a chain in a tree: `prefix` and `what`, or a hash of `what` if it is too long. */
-export function treeChainName(
-  prefix: "KUBE-SVC-" | "KUBE-SEP-" | "KUBE-EXT-",
-  what: string,
-): string {
+export function treeChainName(prefix: "KUBE-SVC-" | "KUBE-EXT-", what: string): string {
   const name = prefix + what;
   return name.length <= CHAIN_NAME_MAX ? name : prefix + portHash(what);
 }

@@ -11,6 +11,7 @@ import {
   POSTROUTING,
   type RuleTable,
 } from "../syntax/known-chains.ts";
+import { hairpinRules } from "./hairpin-rules.ts";
 import { commentWords, joinRules, markMatches, words } from "./rule-text.ts";
 
 /** Options of the rules. The rules also depend on Services and the node. */
@@ -29,7 +30,7 @@ export interface RulesetOptions extends SkeletonOptions {
 }
 
 /** `-j MASQUERADE`. */
-export function masqueradeTarget({ randomFully }: RulesetOptions): string {
+function masqueradeTarget({ randomFully }: RulesetOptions): string {
   return `-j MASQUERADE${randomFully ? " --random-fully" : ""}`;
 }
 
@@ -65,6 +66,7 @@ export function fixedChains(
         words(says("kubernetes service traffic requiring SNAT"), masqueradeTarget(options)),
       ),
     ],
+    ["nat", HAIRPIN, hairpinRules(family, masqueradeTarget(options))],
     ["nat", MARK_MASQ, mark.set],
     [
       "filter",

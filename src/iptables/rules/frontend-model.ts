@@ -72,8 +72,6 @@ export class FrontendModel {
   readonly clusterIps = new TransactionalMap<FrontendKey, true>();
   /** Addresses that serve node ports. */
   readonly nodeAddresses = new TransactionalMap<FrontendKey, true>();
-  /** Addresses of endpoints on this node. */
-  readonly hairpins = new TransactionalMap<FrontendKey, true>();
   /** healthCheckNodePorts and their owners. */
   readonly healthPorts = new TransactionalMap<number, OwnerId>();
 
@@ -120,7 +118,7 @@ export class FrontendModel {
   }
 
   #parts(): readonly Pick<TransactionalMap<FrontendKey, unknown>, "commit" | "rollback">[] {
-    return [this.frontends, this.clusterIps, this.nodeAddresses, this.hairpins, this.healthPorts];
+    return [this.frontends, this.clusterIps, this.nodeAddresses, this.healthPorts];
   }
 
   #apply(operation: Operation): void {
@@ -146,9 +144,7 @@ export class FrontendModel {
         ? this.clusterIps
         : name === "node-addresses"
           ? this.nodeAddresses
-          : name === "hairpin"
-            ? this.hairpins
-            : undefined;
+          : undefined;
     if (kind === "add") addresses?.set(readAddressKey(table, key), true);
     else addresses?.delete(readAddressKey(table, key));
   }

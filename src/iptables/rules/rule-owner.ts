@@ -4,7 +4,7 @@ import { type FrontendKey, frontendKey, nodePortKey } from "../../model/frontend
 import { OWNER_NODE, type OwnerId } from "../../model/owner.ts";
 import { type Family, parseCidr } from "../../net/address.ts";
 import { parseLowercaseProtocol } from "../../net/protocol.ts";
-import { HAIRPIN, NODE_PORTS, type RuleTable } from "../syntax/known-chains.ts";
+import { NODE_PORTS, type RuleTable } from "../syntax/known-chains.ts";
 import type { Port } from "./ports.ts";
 
 interface Owners {
@@ -23,7 +23,6 @@ export function ownerOfRule(
 ): OwnerId | undefined {
   if (table === "nat") {
     for (const { owner, chains } of owners.ports) if (chains.includes(chain)) return owner;
-    if (chain === HAIRPIN || / -j MASQUERADE\b/.test(rule)) return OWNER_NODE;
   }
   const protocol = parseLowercaseProtocol(/(?:^| )-p (\S+) /.exec(rule)?.[1] ?? "");
   const port = Number(/ --dport (\d+) -j /.exec(rule)?.[1]);

@@ -18,7 +18,6 @@ import type { Family } from "../../net/address.ts";
 import type { Jump } from "../syntax/jumps.ts";
 import {
   EXTERNAL_SERVICES,
-  HAIRPIN,
   NODE_PORTS,
   OUTSIDE,
   PROXY_FIREWALL,
@@ -28,7 +27,6 @@ import {
 import { type ChainChanges, type Chains, ChainTexts } from "./chain-texts.ts";
 import { fixedChains, jumpsOf, localhostRange, type RulesetOptions } from "./fixed-chains.ts";
 import { type FrontendElements, FrontendModel } from "./frontend-model.ts";
-import { HairpinRules } from "./hairpin-rules.ts";
 import { podMatches } from "./local-detector.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
 import type { Describe } from "./port-description.ts";
@@ -52,7 +50,6 @@ export class Ruleset {
   readonly #texts = new ChainTexts();
   readonly #services: RuleTree;
   readonly #nodePorts = new RuleTree(NODE_PORT_LEVELS);
-  readonly #hairpins: HairpinRules;
   /** Refused frontends: clusterIPs here, externally reachable ones in `#refusedOutside`. */
   readonly #refused = new RuleList();
   readonly #refusedOutside = new RuleList();
@@ -70,7 +67,6 @@ export class Ruleset {
     this.#family = family;
     this.#model = new FrontendModel(family, options);
     this.#services = new RuleTree(serviceLevels(family));
-    this.#hairpins = new HairpinRules(family);
     this.#options = options;
     this.#style = styleOf(family, options, true);
     this.#jumps = jumpsOf(options, family);
@@ -122,7 +118,6 @@ export class Ruleset {
     this.#style = styleOf(this.#family, options, this.#fewRules);
     this.#jumps = jumpsOf(options, this.#family);
     this.#writeFixed();
-    this.#writeHairpins([...this.#model.hairpins.entries()].map(([key]) => key));
     this.#update(new Set(this.#ports.all()), true);
     const changes = this.#texts.changes();
     this.commit();
@@ -190,7 +185,6 @@ export class Ruleset {
     if (this.#countChanged()) for (const each of this.#ports.all()) dirty.add(each);
     for (const key of removed) this.#setRules(key, undefined);
     this.#writePorts(dirty);
-    this.#writeHairpins(model.hairpins.takeChanged());
     this.#writeShared(model.nodeAddresses.takeChanged().size > 0 || everything);
   }
 
@@ -248,11 +242,6 @@ export class Ruleset {
     } else if (refused?.delete(key) && refused.size === 0) this.#refusedAt.delete(address);
   }
 
-  #writeHairpins(changed: Iterable<FrontendKey>): void {
-    const { hairpins } = this.#model;
-    this.#hairpins.update(changed, (address) => hairpins.has(address), this.#options);
-  }
-
   #writeFixed(): void {
     for (const [table, chain, text] of fixedChains(this.#options, this.#family)) {
       this.#texts.set(table, chain, text);
@@ -266,9 +255,7 @@ export class Ruleset {
     for (const chain of [EXTERNAL_SERVICES, PROXY_FIREWALL, NODE_PORTS]) {
       if (!this.chains.filter.has(chain)) this.#texts.set("filter", chain, "");
     }
-    for (const chain of [NODE_PORTS, HAIRPIN]) {
-      if (!this.chains.nat.has(chain)) this.#texts.set("nat", chain, "");
-    }
+    if (!this.chains.nat.has(NODE_PORTS)) this.#texts.set("nat", NODE_PORTS, "");
   }
 
   /** Writes the chains that contain rules of all Services. */
@@ -277,7 +264,6 @@ export class Ruleset {
     const filter = (chain: string, rules: readonly string[]) =>
       this.#texts.set("filter", chain, rules.join("\n"));
     if (this.#nodePorts.flush(nat)) nat(NODE_PORTS, this.#nodePorts.text);
-    if (this.#hairpins.flush(nat)) nat(HAIRPIN, this.#hairpins.text);
     if (this.#services.flush(nat) || everything || !this.chains.nat.has(SERVICES)) {
       nat(SERVICES, this.#servicesText());
       nat(OUTSIDE, this.#outsideText());

@@ -28,31 +28,21 @@ const PREFIXES = { 4: [16, 20, 24, 28], 6: [112, 116, 120, 124] } as const;
 export function serviceLevels(family: Family): readonly TreeLevel[] {
   const whole = family === 4 ? 32 : 128;
   return [
-    ...PREFIXES[family].map((bits) => prefixLevel("KUBE-SVC-", "-d", bits, LEAST)),
-    prefixLevel("KUBE-SVC-", "-d", whole, LEAST_PORTS),
+    ...PREFIXES[family].map((bits) => prefixLevel(bits, LEAST)),
+    prefixLevel(whole, LEAST_PORTS),
   ];
-}
-
-/** Below KUBE-SEP-HAIRPIN: `KUBE-SEP-10.1.0.0/24`. */
-export function hairpinLevels(family: Family): readonly TreeLevel[] {
-  return PREFIXES[family].map((bits) => prefixLevel("KUBE-SEP-", "-s", bits, LEAST));
 }
 
 /** Below KUBE-NODEPORTS: `KUBE-EXT-tcp-30208-30223`. */
 export const NODE_PORT_LEVELS: readonly TreeLevel[] = [8, 4].map(portLevel);
 
-function prefixLevel(
-  chain: "KUBE-SVC-" | "KUBE-SEP-",
-  side: "-s" | "-d",
-  bits: number,
-  least: number,
-): TreeLevel {
+function prefixLevel(bits: number, least: number): TreeLevel {
   const prefix = (key: FrontendKey) => `${printAddress(addressBytes(key, bits))}/${bits}`;
   return {
     least,
     group: (key) => prefixKey(key, bits),
-    chain: (key) => treeChainName(chain, prefix(key)),
-    match: (key) => `${side} ${prefix(key)}`,
+    chain: (key) => treeChainName("KUBE-SVC-", prefix(key)),
+    match: (key) => `-d ${prefix(key)}`,
   };
 }
 

@@ -14,8 +14,8 @@ import { skeleton, unwantedChain } from "../ruleset/skeleton.ts";
 import type { Chain, NftRule } from "../wire/chains.ts";
 import type { Attribute, AttributeValue, Expression } from "../wire/expressions.ts";
 import * as nft from "../wire/nf-tables.ts";
-import { DISPATCHES, type Dispatch, dispatchMap } from "../wire/object-names.ts";
-import { allSets } from "../wire/sets.ts";
+import { DISPATCHES, type Dispatch, dispatchMap, EQUAL_BYTES } from "../wire/object-names.ts";
+import { allSets, BYTE_VALUES } from "../wire/sets.ts";
 import { type ReadElement, readElements } from "./read-elements.ts";
 import { type ReadChain, readChains, readRules, readSets } from "./read-objects.ts";
 
@@ -34,6 +34,7 @@ export function compareTable(
   const replace = { state: "replace", chains: 0 } as const;
   const sets = readSets(socket);
   if (!allSets(options.counters).every(({ name }) => sets.has(name))) return replace;
+  if (!hasAllEqualBytes(socket)) return replace;
   const found = new Map(readChains(socket).map((chain) => [chain.name, chain]));
   const fixed = skeleton(options);
   if (fixed.some((chain) => hookDiffers(chain, found.get(chain.name)))) return replace;
@@ -56,6 +57,20 @@ export function compareTable(
   const chains = differing.length + Number(unwanted !== undefined && found.has(unwanted));
   const intact = mark === rulesComment(options) && chains === 0;
   return { state: intact ? "intact" : "refill", chains };
+}
+
+/** Nothing can complete a constant set that rules use, so the table must be replaced. */
+function hasAllEqualBytes(socket: Netlink): boolean {
+  let pairs = 0;
+  const restart = () => {
+    pairs = 0;
+  };
+  const each = ({ bytes, key }: ReadElement) => {
+    if (readU32LE(bytes, key) === readU32LE(bytes, key + 4)) pairs++;
+    else pairs = Number.NEGATIVE_INFINITY;
+  };
+  const catchall = readElements(socket, EQUAL_BYTES, restart, each);
+  return pairs === BYTE_VALUES && !catchall;
 }
 
 /**

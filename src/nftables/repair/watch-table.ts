@@ -15,7 +15,13 @@ import {
 import { type Subscription, subscribe } from "../../netlink/event-socket.ts";
 import { AttributeReader, alignTo4 } from "../../netlink/message.ts";
 import * as nft from "../wire/nf-tables.ts";
-import { DISPATCHES, dispatchMap, isAffinityMap, TABLE } from "../wire/object-names.ts";
+import {
+  DISPATCHES,
+  dispatchMap,
+  EQUAL_BYTES,
+  isAffinityMap,
+  TABLE,
+} from "../wire/object-names.ts";
 import { SET_IDS } from "../wire/sets.ts";
 import { TouchedObjects } from "./touched.ts";
 
@@ -179,7 +185,7 @@ export class TransactionReader {
     const id = TABLE_BY_NAME.get(name);
     this.#map = { message, bytes: attributes.payload().slice(), id };
     this.#name(`elements of ${name}`, id === undefined);
-    if (ACTIONS.has(name)) this.#touched.chains = true;
+    if (ACTIONS.has(name) || name === EQUAL_BYTES) this.#touched.chains = true;
   }
 
   /**

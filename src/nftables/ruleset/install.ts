@@ -11,7 +11,7 @@ import { type Attribute, writeAttributes } from "../wire/expressions.ts";
 import { Batch } from "../wire/message-batch.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { TABLE } from "../wire/object-names.ts";
-import { allSets, writeSet } from "../wire/sets.ts";
+import { allSets, writeEqualBytes, writeSet } from "../wire/sets.ts";
 import { commentUserdata } from "../wire/userdata.ts";
 import { type KnownActions, writeFlushActions, writeMaps } from "./known-actions.ts";
 import { actionChains, actionMap, sampleActions } from "./pick-chains.ts";
@@ -127,6 +127,7 @@ export function writeActivateTable(batch: Batch): void {
 export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
   writeTable(batch, tableComment(options));
   for (const [index, set] of allSets(options.counters).entries()) writeSet(batch, set, index + 1);
+  writeEqualBytes(batch);
   writeMaps(batch, actions.maps());
   const chains = [...commentedSkeleton(options), ...actions.chains()];
   for (const chain of chains) writeChain(batch, chain);

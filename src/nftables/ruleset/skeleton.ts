@@ -36,6 +36,7 @@ import {
   setMark,
 } from "../wire/match.ts";
 import * as nft from "../wire/nf-tables.ts";
+import { hairpin, hairpinChain } from "./hairpin.ts";
 
 /** Target of the action `reject`. */
 export const REJECT_CHAIN = "reject-connection";
@@ -85,6 +86,7 @@ export function skeleton(options: SkeletonOptions): readonly Chain[] {
       nodePorts(family, options),
       services(family, options),
       learn(family),
+      hairpin(family),
       postrouting(family, options),
     ]),
     baseChain("nat-prerouting", nft.NF_INET_PRE_ROUTING, PRIORITY_DSTNAT, "services"),
@@ -281,7 +283,6 @@ function learn(family: Family): Chain {
 
 /** Learning precedes masquerading, which ends the chain and hides the client's address. */
 function postrouting(family: Family, { masqueradeBit }: SkeletonOptions): Chain {
-  const { saddr, daddr } = headerText(family);
   return {
     name: `postrouting${family}`,
     rules: [
@@ -296,10 +297,9 @@ function postrouting(family: Family, { masqueradeBit }: SkeletonOptions): Chain 
         verdict("goto", MASQUERADE_CHAIN),
       ),
       rule(
-        `ct status dnat ${saddr} . ${daddr} @hairpin${family} masquerade fully-random`,
-        [...matchTranslated(), ...matchFamily(family)],
-        [loadSource(family, 0), loadDestination(family, addressWords(family))],
-        [lookup(`hairpin${family}`, 0), masqueradeExpression()],
+        `ct status dnat goto ${hairpinChain(family)}`,
+        matchTranslated(),
+        verdict("goto", hairpinChain(family)),
       ),
     ],
   };

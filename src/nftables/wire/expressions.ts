@@ -145,8 +145,10 @@ export function immediate(to: Register, bytes: Uint8Array): Expression {
   };
 }
 
-/** immediate reg 0 drop | accept | goto -> CHAIN | jump -> CHAIN */
-export function verdict(kind: "drop" | "accept" | "goto" | "jump", chain?: string): Expression {
+type VerdictKind = "drop" | "accept" | "return" | "goto" | "jump";
+
+/** immediate reg 0 drop | accept | return | goto -> CHAIN | jump -> CHAIN */
+export function verdict(kind: VerdictKind, chain?: string): Expression {
   return {
     name: "immediate",
     attributes: [
@@ -157,13 +159,11 @@ export function verdict(kind: "drop" | "accept" | "goto" | "jump", chain?: strin
 }
 
 /** The data of a verdict, in a rule or in an element of a verdict map. */
-export function verdictData(
-  kind: "drop" | "accept" | "goto" | "jump",
-  chain?: string,
-): readonly Attribute[] {
+export function verdictData(kind: VerdictKind, chain?: string): readonly Attribute[] {
   const codes = {
     drop: nft.NF_DROP,
     accept: nft.NF_ACCEPT,
+    return: nft.NFT_RETURN,
     goto: nft.NFT_GOTO,
     jump: nft.NFT_JUMP,
   };

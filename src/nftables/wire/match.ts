@@ -3,7 +3,7 @@
  */
 
 import type { LocalDetector } from "../../backend/skeleton-options.ts";
-import { type Family, printCidr } from "../../net/address.ts";
+import { ADDRESS_BYTES, type Family, printCidr } from "../../net/address.ts";
 import {
   bitwise,
   compareRegister,
@@ -29,14 +29,24 @@ export function addressWords(family: Family): number {
   return family === 4 ? 1 : 4;
 }
 
+/** Offset of the source address in the network header. */
+export function sourceOffset(family: Family): number {
+  return family === 4 ? 12 : 8;
+}
+
+/** Offset of the destination address in the network header. */
+export function destinationOffset(family: Family): number {
+  return sourceOffset(family) + ADDRESS_BYTES[family];
+}
+
 /** ip saddr, ip6 saddr */
 export function loadSource(family: Family, to: Register): Expression {
-  return family === 4 ? loadNetworkHeader(12, 4, to) : loadNetworkHeader(8, 16, to);
+  return loadNetworkHeader(sourceOffset(family), ADDRESS_BYTES[family], to);
 }
 
 /** ip daddr, ip6 daddr */
 export function loadDestination(family: Family, to: Register): Expression {
-  return family === 4 ? loadNetworkHeader(16, 4, to) : loadNetworkHeader(24, 16, to);
+  return loadNetworkHeader(destinationOffset(family), ADDRESS_BYTES[family], to);
 }
 
 /** meta l4proto . th dport */
@@ -184,7 +194,7 @@ function matchOutside(
   family: Family,
   cidr: { readonly bytes: Uint8Array; readonly prefix: number },
 ): readonly Expression[] {
-  const offset = family === 4 ? 12 : 8;
+  const offset = sourceOffset(family);
   const length = cidr.bytes.length;
   if (cidr.prefix % 8 === 0 && cidr.prefix > 0) {
     const whole = cidr.prefix / 8;

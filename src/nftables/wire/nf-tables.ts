@@ -37,6 +37,7 @@ export const NFT_MSG_GETGEN = 16;
 // enum nft_verdicts
 export const NFT_JUMP = -3;
 export const NFT_GOTO = -4;
+export const NFT_RETURN = -5;
 
 // enum nft_registers: 16 registers of 32 bits, which overlap 4 of 16 bytes; 0 is the verdict.
 export const NFT_REG_VERDICT = 0;
@@ -68,6 +69,7 @@ export const NFTA_RULE_HANDLE = 3;
 export const NFTA_RULE_EXPRESSIONS = 4;
 export const NFTA_RULE_USERDATA = 7;
 
+export const NFT_SET_CONSTANT = 0x2;
 export const NFT_SET_INTERVAL = 0x4;
 export const NFT_SET_MAP = 0x8;
 export const NFT_SET_TIMEOUT = 0x10;

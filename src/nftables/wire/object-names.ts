@@ -48,6 +48,9 @@ export function isAffinityMap(name: string): boolean {
   return /^affinity[46]-\d+$/.test(name);
 }
 
+/** The set of all pairs of equal bytes, with which the kernel compares two addresses. */
+export const EQUAL_BYTES = "equal-bytes";
+
 /**
  * Verdict maps from an action's number to its chain. There are several, because the kernel
  * validates every element of a map that a base chain can reach. Postrouting must not reach dnat,

@@ -24,7 +24,14 @@ import { NLM_F_CREATE } from "../../netlink/constants.ts";
 import { type Attribute, writeAttributes, writeExpression } from "./expressions.ts";
 import type { Batch } from "./message-batch.ts";
 import * as nft from "./nf-tables.ts";
-import { affinityMap, DISPATCHES, type Dispatch, dispatchMap, TABLE } from "./object-names.ts";
+import {
+  affinityMap,
+  DISPATCHES,
+  type Dispatch,
+  dispatchMap,
+  EQUAL_BYTES,
+  TABLE,
+} from "./object-names.ts";
 import {
   BYTEORDER_BIG,
   BYTEORDER_HOST,
@@ -44,6 +51,8 @@ export interface SetSpec {
   readonly dataLength?: number;
   /** Lengths of the parts of a concatenated key of intervals. */
   readonly fields?: readonly number[];
+  /** Maximum number of elements, only of a constant set. */
+  readonly size?: number;
   readonly userdata: Uint8Array;
   /** Elements count packets. */
   readonly counter: boolean;
@@ -62,6 +71,7 @@ const PORT = { type: nft.TYPE_INET_SERVICE, length: 2 };
 const SLOT = { type: nft.TYPE_INTEGER, length: 4 };
 /** The packet's priority carries the number of an endpoint, so it is declared as a classid. */
 const NUMBER = { type: nft.TYPE_CLASSID, length: 4 };
+const BYTE = { type: nft.TYPE_INTEGER, length: 1 };
 
 interface KeyPart {
   readonly type: number;
@@ -181,10 +191,42 @@ function dispatchSet(kind: Dispatch, family: Family): SetSpec {
   };
 }
 
+/** Number of elements of the set of equal bytes. */
+export const BYTE_VALUES = 256;
+
+/**
+ * `0x0 . 0x0` to `0xff . 0xff`. While rules use it, the kernel refuses changes of a constant set.
+ */
+const EQUAL_BYTES_SET: SetSpec = {
+  name: EQUAL_BYTES,
+  flags: nft.NFT_SET_CONSTANT,
+  keyType: concatenatedType([BYTE, BYTE]),
+  keyLength: concatenatedLength([BYTE, BYTE]),
+  size: BYTE_VALUES,
+  userdata: typeofUserdata(["@nh,0,8", "@nh,0,8"]),
+  counter: false,
+};
+
+/** NFT_MSG_NEWSETELEM of all pairs. Must precede the rules that use the set. */
+export function writeEqualBytes(batch: Batch): void {
+  const elements = Array.from({ length: BYTE_VALUES }, (_, byte): Attribute => {
+    const pair = Uint8Array.of(byte, 0, 0, 0, byte, 0, 0, 0);
+    return [nft.NFTA_LIST_ELEM, [[nft.NFTA_SET_ELEM_KEY, [[nft.NFTA_DATA_VALUE, pair]]]]];
+  });
+  const message = batch.open(nft.NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+  writeAttributes(batch.writer, [
+    [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+    [nft.NFTA_SET_ELEM_LIST_SET, EQUAL_BYTES],
+    [nft.NFTA_SET_ELEM_LIST_ELEMENTS, elements],
+  ]);
+  batch.close(message);
+}
+
 /** All sets that always exist, in the order of their creation. */
 export function allSets(counters: boolean): readonly SetSpec[] {
   const families: readonly Family[] = [4, 6];
   return [
+    EQUAL_BYTES_SET,
     ...SET_IDS.map((id) => tableSet(id, counters)),
     ...families.flatMap((family) => DISPATCHES.map((kind) => dispatchSet(kind, family))),
   ];
@@ -194,6 +236,7 @@ export function allSets(counters: boolean): readonly SetSpec[] {
 export function writeSet(batch: Batch, set: SetSpec, id: number, table = TABLE): void {
   const message = batch.open(nft.NFT_MSG_NEWSET, NLM_F_CREATE);
   const description: Attribute[] = [];
+  if (set.size !== undefined) description.push([nft.NFTA_SET_DESC_SIZE, set.size]);
   if (set.fields !== undefined) {
     const fields = set.fields.map(
       (length): Attribute => [nft.NFTA_LIST_ELEM, [[nft.NFTA_SET_FIELD_LEN, length]]],

@@ -55,7 +55,8 @@ export type Typeof =
   | "meta l4proto"
   | "meta priority"
   | "th dport"
-  | "numgen random mod 65536";
+  | "numgen random mod 65536"
+  | "@nh,0,8";
 
 /** nftables' enum byteorder: the byte order of a plain key or value. */
 export const BYTEORDER_HOST = 1;
@@ -66,6 +67,8 @@ const EXPR_PAYLOAD = 7;
 const EXPR_META = 9;
 const EXPR_CONCAT = 13;
 const EXPR_NUMGEN = 23;
+/** nftables' enum proto_bases. */
+const NETWORK_HEADER = 2;
 
 /**
  * A payload expression: enum proto_desc_id of nftables' proto.h, and the field's index in the
@@ -75,6 +78,17 @@ function payload(description: number, field: number): readonly Udata[] {
   return expression(EXPR_PAYLOAD, [
     [0, description],
     [1, field],
+  ]);
+}
+
+/** A byte at any offset from the start of a header. */
+function rawByte(header: number): readonly Udata[] {
+  return expression(EXPR_PAYLOAD, [
+    [0, 0],
+    [1, 0],
+    [2, header],
+    [3, 0],
+    [4, 8],
   ]);
 }
 
@@ -98,6 +112,7 @@ const PARTS: { readonly [part in Typeof]: readonly Udata[] } = {
     [1, 65536],
     [2, 0],
   ]),
+  "@nh,0,8": rawByte(NETWORK_HEADER),
 };
 
 /** A single part has the byte order of its type; a concatenation has none. */
@@ -116,15 +131,15 @@ function typeofParts(parts: readonly Typeof[]): readonly Udata[] {
 }
 
 /** Tells nft to print a set as declared by `typeof KEY` or `typeof KEY : DATA`. */
-export function typeofUserdata(key: readonly Typeof[], data: readonly Typeof[]): Uint8Array {
-  return Uint8Array.from(
-    encode([
-      [nft.NFTNL_UDATA_SET_KEYBYTEORDER, byteOrder(key)],
-      [nft.NFTNL_UDATA_SET_DATABYTEORDER, byteOrder(data)],
-      [nft.NFTNL_UDATA_SET_KEY_TYPEOF, typeofParts(key)],
-      [nft.NFTNL_UDATA_SET_DATA_TYPEOF, typeofParts(data)],
-    ]),
-  );
+export function typeofUserdata(key: readonly Typeof[], data?: readonly Typeof[]): Uint8Array {
+  const keyType: Udata = [nft.NFTNL_UDATA_SET_KEY_TYPEOF, typeofParts(key)];
+  const items: Udata[] = [[nft.NFTNL_UDATA_SET_KEYBYTEORDER, byteOrder(key)]];
+  if (data === undefined) items.push(keyType);
+  else {
+    items.push([nft.NFTNL_UDATA_SET_DATABYTEORDER, byteOrder(data)], keyType);
+    items.push([nft.NFTNL_UDATA_SET_DATA_TYPEOF, typeofParts(data)]);
+  }
+  return Uint8Array.from(encode(items));
 }
 
 /** Tells nft to print a set as declared by `type`. */

@@ -27,8 +27,8 @@ describe("a chain of a tree is named after its contents", () => {
   });
 
   test("or after its hash if the name is too long", () => {
-    const name = treeChainName("KUBE-SEP-", "2001:db8:1111:2222::/112");
-    expect(name).toMatch(/^KUBE-SEP-[A-Z2-7]{16}$/);
+    const name = treeChainName("KUBE-SVC-", "2001:db8:1111:2222::/112");
+    expect(name).toMatch(/^KUBE-SVC-[A-Z2-7]{16}$/);
     expect(name.length).toBeLessThanOrEqual(CHAIN_NAME_MAX);
   });
 });

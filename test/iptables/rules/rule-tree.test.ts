@@ -3,11 +3,7 @@ import fc from "fast-check";
 import { parseIp } from "../../../harness/plan/plan-text.ts";
 import { assertProperty } from "../../../harness/property.ts";
 import { CHAIN_RULES, RuleTree, type TreeLevel } from "../../../src/iptables/rules/rule-tree.ts";
-import {
-  hairpinLevels,
-  NODE_PORT_LEVELS,
-  serviceLevels,
-} from "../../../src/iptables/rules/tree-levels.ts";
+import { NODE_PORT_LEVELS, serviceLevels } from "../../../src/iptables/rules/tree-levels.ts";
 import { type FrontendKey, frontendKey, nodePortKey } from "../../../src/model/frontend-key.ts";
 import { PROTOCOLS } from "../../../src/net/protocol.ts";
 
@@ -98,9 +94,7 @@ test("IPv6 addresses are divided by their last 16 bits, and by any prefix before
   expect(chains["KUBE-SVC-fd00:96::20/124"]?.split("\n").length).toBe(8);
 });
 
-test("hairpins are divided by their sources, node ports by ranges of 256 and 16 of a protocol", () => {
-  const { root } = plant(hairpinLevels(4), addresses(17)).all();
-  expect(root).toBe("-s 10.96.0.0/16 -j KUBE-SEP-10.96.0.0/16");
+test("node ports are divided by ranges of 256 and 16 of a protocol", () => {
   const ports = [30_208, 30_223, 30_224, 32_767].flatMap((first) =>
     (["TCP", "UDP"] as const).flatMap((protocol) =>
       Array.from({ length: 4 }, (_, i): [FrontendKey, string] => [

@@ -35,7 +35,6 @@ describe("other options", () => {
   };
   const node = {
     nodePortAddresses: ["192.168.0.2"],
-    localEndpoints: ["10.1.0.5"],
     opensHealthCheckPorts: true,
   };
   const OTHERS: Partial<RulesetOptions> = {
@@ -88,7 +87,6 @@ describe("a rule leads back to its owner", () => {
   };
   const node = {
     nodePortAddresses: ["192.168.0.2"],
-    localEndpoints: ["10.1.0.5"],
     opensHealthCheckPorts: true,
   };
 
@@ -103,7 +101,7 @@ describe("a rule leads back to its owner", () => {
     [7, "filter", "KUBE-NODEPORTS", "32000"],
     [9, "filter", "KUBE-SERVICES", "10.96.0.9"],
     [0, "nat", "KUBE-SERVICES", "-d 192.168.0.2/32"],
-    [0, "nat", "KUBE-SEP-HAIRPIN", "10.1.0.5"],
+    [undefined, "nat", "KUBE-SEP-HAIRPIN", "MASQUERADE"],
     [undefined, "nat", "KUBE-SERVICES", "KUBE-SVC-OUTSIDE"],
     [undefined, "nat", "KUBE-POSTROUTING", "RETURN"],
     [undefined, "filter", "KUBE-FORWARD", "ESTABLISHED"],

@@ -141,10 +141,10 @@ export class Walk {
           not = true;
           continue;
         case "-s":
-          must(cidrContains(parseRange(argument), parseIp(state.from)));
+          must(matches(argument, state.from));
           break;
         case "-d":
-          must(cidrContains(parseRange(argument), parseIp(state.to)));
+          must(matches(argument, state.to));
           break;
         case "-i":
           must(
@@ -203,6 +203,14 @@ export class Walk {
     }
     throw new Error(`a rule has no target: ${rule}`);
   }
+}
+
+/** `range`: an address with a prefix length or a mask. */
+function matches(range: string, address: string): boolean {
+  const [wanted = "", mask = ""] = range.split("/");
+  if (/^\d+$/.test(mask)) return cidrContains(parseRange(range), parseIp(address));
+  const [bits, found] = [parseIp(mask).bytes, parseIp(address).bytes];
+  return parseIp(wanted).bytes.every((byte, i) => byte === ((found[i] ?? 0) & (bits[i] ?? 0)));
 }
 
 function targetOf([target = "", , value = ""]: readonly string[]): string {

@@ -131,6 +131,7 @@ describe("is repaired:", () => {
       { chain: 1, element: 1 },
       1,
     ],
+    ["the rules of hairpins", "flush chain inet sluice hairpin6", { chain: 1 }, 0],
     ["a table that was deleted", "delete table inet sluice", { table: 1 }, -1],
     ["a ruleset that was flushed", "flush ruleset", { table: 1 }, -1],
     [
@@ -167,6 +168,13 @@ describe("is repaired:", () => {
     await world.nft(`flush chain inet sluice unserved4; delete set inet sluice service-cidrs4
        table inet sluice { ${definition.replace(/elements.*/s, "")} }; }
        add rule inet sluice unserved4 ${rule}`);
+    expect((await world.repair())?.driftedCounts).toEqual({ table: 1 });
+    expect(kernel()).toEqual(whole);
+  });
+
+  test("the set of equal bytes, which changes only while no rule uses it", async () => {
+    await world.nft("flush chain inet sluice hairpin4; flush chain inet sluice hairpin6");
+    await world.nft("delete element inet sluice equal-bytes { 0x0 . 0x0 }");
     expect((await world.repair())?.driftedCounts).toEqual({ table: 1 });
     expect(kernel()).toEqual(whole);
   });
