@@ -5,6 +5,7 @@
  * process that reverts every restore at once causes the same output.
  */
 import type { Logger } from "../base/log.ts";
+import { parseAddress, printAddress } from "../net/address.ts";
 import type { FamilyRules } from "./family-rules.ts";
 import type { PrintedChain } from "./kernel-chains.ts";
 import type { ChainText } from "./rules/rule-text.ts";
@@ -79,13 +80,20 @@ const ESSENTIAL = /(! )?(-[sdjg]|--dport|--to-destination) (\S+)/g;
 /** The target, addresses and ports of each rule. */
 function essence(text: ChainText): string {
   const rules = text.replaceAll(/"[^"\n]*"/g, "").split("\n");
-  return rules
-    .map((rule) => (rule.match(ESSENTIAL) ?? []).map((words) => words.replace(HOST, "")).sort())
-    .join("\n");
+  return rules.map((rule) => (rule.match(ESSENTIAL) ?? []).map(plainAddress).sort()).join("\n");
+}
+
+function plainAddress(words: string): string {
+  return words.replace(HOST, "").replaceAll(EMBEDDED, (text) => {
+    const address = parseAddress(text);
+    return address === undefined ? text : printAddress(address.bytes);
+  });
 }
 
 /** A tool may leave out the prefix length of a single address. */
 const HOST = /\/(32|128)$/;
+/** C libraries differ in whether they print `::1.0.0.0` or `::100:0`. */
+const EMBEDDED = /::\d+\.\d+\.\d+\.\d+/g;
 
 /** The chains that are still printed as before. */
 async function stillPrinted(

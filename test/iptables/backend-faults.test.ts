@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { run } from "../../harness/commands.ts";
 import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { service, slice } from "../../harness/sync/sync-world.ts";
 import { REFUSED_RETRY_MS, SYNC_RETRY_MS } from "../../src/base/limits.ts";
@@ -201,6 +202,22 @@ describe.each(VARIANTS)("through iptables-%s", (variant) => {
     expect(await world.repair()).toBeUndefined();
     world.iptables("-A", "KUBE-FORWARD", "-j", "DROP");
     expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
+  });
+
+  test("tools of another C library, which print other IPv6 addresses, are understood", async () => {
+    const world = await iptablesWorld(variant);
+    const embedded = Array.from({ length: 16 }, (_, bit) => {
+      const word = 2 ** bit;
+      return `-e 's/::${word >> 8}\\.${word & 255}\\.0\\.0/::${word.toString(16)}:0/g'`;
+    }).join(" ");
+    for (const suffix of ["", "-save"]) {
+      const tool = `ip6tables-${variant}${suffix}`;
+      world.fakeTools.fake("ip6tables", suffix, `/usr/sbin/${tool} "$@" | sed ${embedded}; exit 0`);
+    }
+    run(`ip6tables-${variant}`, "-A", "KUBE-FORWARD", "-j", "DROP");
+    expect(await world.repair()).toMatchObject({ driftedCounts: { chain: 1 } });
+    expect(world.logged.filter((line) => line.includes("in another form"))).toHaveLength(1);
+    expect(await world.repair()).toBeUndefined();
   });
 
   test("unreadable chains are logged once, and read again", async () => {
