@@ -84,6 +84,20 @@ describeBackends((backend) => {
     console.log(`${backend}: repaired ${elapsed.toFixed(0)} ms after ${command}`);
   });
 
+  test("a pod reaches itself after its rules were removed", async () => {
+    const made = await fixture.given({}, [{ at: "a1", nodeName: "absent" }]);
+    if (variant !== undefined) await fixture.program.untilAtRest();
+    await harm(
+      variant === undefined
+        ? "flush chain inet sluice hairpin4; flush chain inet sluice hairpin6"
+        : "-t nat -F KUBE-SEP-HAIRPIN",
+    );
+    for (const family of FAMILIES) {
+      const name = () => connectOnce(fixture.world, made.reach(family, "clusterIP", "a1"));
+      expect(await pollUntil(name, (each) => each === "a1")).toBe("a1");
+    }
+  });
+
   test.each(variant === undefined ? ["element"] : ["rule", "chain"])(
     "a removed %s is repaired",
     async (what) => {

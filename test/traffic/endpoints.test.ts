@@ -93,6 +93,24 @@ describeBackends((backend) => {
       expect(await outcome(fixture.world, at(family))).toBe("refused");
     });
 
+    test("a pod reaches itself, while its slice changes what it says about the node", async () => {
+      const { updateEndpoints, reach } = await fixture.given(
+        { type: "LoadBalancer", externalPolicy: "Local" },
+        ["a1"],
+      );
+      const itself = reach(family, "clusterIP", "a1");
+      const outside = reach(family, "vip", "outside");
+      const { handle } = await connect(fixture.world, itself, { hold: true });
+      for (const nodeName of ["absent", "node1", "", "node2", "NODE1", "node1"]) {
+        await updateEndpoints([{ at: "a1", nodeName }]);
+        expect(await answers(fixture.world, itself)).toEqual(["a1"]);
+        const isLocal = nodeName === "node1";
+        expect(await outcome(fixture.world, outside)).toBe(isLocal ? "a1" : "timeout");
+        expect(nameOf(await fixture.world.switchboard.ask(handle))).toBe("a1");
+      }
+      await fixture.world.switchboard.hangup(handle);
+    });
+
     test("an established connection survives any change of its Service", async () => {
       const { at, updateEndpoints, remove } = await given(["a1"]);
       const { handle } = await connect(fixture.world, at(family), { hold: true });
