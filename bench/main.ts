@@ -22,6 +22,7 @@ import { type Comparison, compareBuilds } from "./against.ts";
 import { Commits } from "./commits.ts";
 import { type ConntrackFigures, measureConntrack } from "./conntrack.ts";
 import { measureDrift, type RepairFigures } from "./drift.ts";
+import { type ForwardingFigures, measureForwarding } from "./forwarding.ts";
 import { type IptablesResult, measureIptables } from "./iptables.ts";
 import { type Figures, measure, measureStart } from "./measures.ts";
 import { measurePieces, type Piece } from "./micro.ts";
@@ -36,6 +37,7 @@ import {
 import {
   comparisonTable,
   conntrackTable,
+  forwardingTable,
   iptablesTable,
   piecesTable,
   repairsTable,
@@ -62,6 +64,7 @@ const OPTIONS = {
   drift: { type: "boolean", default: false },
   iptables: { type: "boolean", default: false },
   conntrack: { type: "boolean", default: false },
+  forwarding: { type: "boolean", default: false },
   entries: { type: "string", default: "10000,1000000" },
 } as const;
 
@@ -179,7 +182,13 @@ for (const entries of options.conntrack ? options.entries.split(",").map(Number)
   else connections.push(measured);
 }
 if (connections.length > 0) console.log(`\n${conntrackTable(connections)}`);
-for (const services of options.conntrack ? [] : sizes) {
+const forwarding: ForwardingFigures[] = [];
+if (options.forwarding) {
+  const runs = Number(options.runs);
+  forwarding.push(...(await measureForwarding(runs)));
+  console.log(`\n${forwardingTable(runs, forwarding)}`);
+}
+for (const services of options.conntrack || options.forwarding ? [] : sizes) {
   if (options.micro) {
     const measured = await measurePieces(services, endpoints);
     pieces.push(...measured);
@@ -240,7 +249,7 @@ const path = join(folder, `${new Date().toISOString().replaceAll(":", "-")}.json
 writeFileSync(
   path,
   JSON.stringify(
-    { machine, results, pieces, repairs, connections, iptables, comparisons },
+    { machine, results, pieces, repairs, connections, forwarding, iptables, comparisons },
     undefined,
     1,
   ),

@@ -2,6 +2,7 @@
 import type { Comparison } from "./against.ts";
 import type { ConntrackFigures } from "./conntrack.ts";
 import type { RepairFigures } from "./drift.ts";
+import type { ForwardingFigures } from "./forwarding.ts";
 import type { IptablesFigures, IptablesResult } from "./iptables.ts";
 import type { Figures } from "./measures.ts";
 import type { Piece } from "./micro.ts";
@@ -90,6 +91,20 @@ export function piecesTable(pieces: readonly Piece[]): string {
     show(wasm, "ms"),
     show(typescript, "ms"),
     `${(typescript / wasm).toFixed(1)}×`,
+  ]);
+  return drawn([header, header.map(() => "---"), ...lines]);
+}
+
+/** Formats what the filter hook costs each kind of packet. */
+export function forwardingTable(runs: number, figures: readonly ForwardingFigures[]): string {
+  const header = [`medians of ${runs} runs`, "without the hook", "with it", "difference", "ratio"];
+  const ns = (value: number) => `${value.toFixed(0)} ns`;
+  const lines = figures.map(({ about, without, with: hooked, difference, ratio }) => [
+    about,
+    ns(without),
+    ns(hooked),
+    ns(difference),
+    ratio.toFixed(3),
   ]);
   return drawn([header, header.map(() => "---"), ...lines]);
 }

@@ -22,7 +22,10 @@ export interface Dataplane {
   readonly masqueradeAll: boolean;
 }
 
-/** The possible ends of a packet: endpoints (`*`: masqueraded), or one word. */
+/**
+ * The possible ends of a packet: endpoints (`*`: masqueraded), or one word. An endpoint that is
+ * itself refused has the word after it: `10.96.0.9:80 reject`.
+ */
 export type PacketOutcome = readonly string[] | "drop" | "reject" | "untranslated";
 
 /** Follows one packet. `plan` is the text of `planText`. */
@@ -36,21 +39,33 @@ export function trace(
   if (elements.has("restricted", frontend) && !elements.allows(frontend, packet.from))
     return "drop";
 
-  const isNode = dataplane.nodeAddresses.includes(packet.from);
-  const isPod =
-    dataplane.pods !== undefined && cidrContains(parseRange(dataplane.pods), parseIp(packet.from));
-  const chosen = services(elements, dataplane, packet, isNode, isPod);
-  if (chosen === "accept" || chosen === undefined)
-    return filter(elements, dataplane, packet, isNode);
+  const source = sourceOf(dataplane, packet.from);
+  const chosen = services(elements, dataplane, packet, source);
+  if (chosen === "accept" || chosen === undefined) {
+    return judge(elements, dataplane, packet, source) ?? "untranslated";
+  }
 
-  const [, , source, count, reach] = /^(pick|recall) (\S+) (\d+) ?(.*)$/.exec(chosen.action) ?? [];
+  const [, , table, count, reach] = /^(pick|recall) (\S+) (\d+) ?(.*)$/.exec(chosen.action) ?? [];
+  const isNode = source === "node";
   const marked = chosen.marked || reach === "masquerade" || (reach === "short-circuit" && isNode);
   return Array.from({ length: Number(count) }, (_, slot) => {
-    const endpoint = elements.get(source ?? "", `${chosen.key} slot ${slot}`);
-    if (endpoint === undefined) throw new Error(`no slot ${slot} of ${source} ${chosen.key}`);
-    const address = endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+    const endpoint = elements.get(table ?? "", `${chosen.key} slot ${slot}`);
+    if (endpoint === undefined) throw new Error(`no slot ${slot} of ${table} ${chosen.key}`);
+    const colon = endpoint.lastIndexOf(":");
+    const address = endpoint.slice(0, colon).replace(/^\[|\]$/g, "");
+    const port = `${packet.port.split(" ")[0]} ${endpoint.slice(colon + 1)}`;
+    const refusal = judge(elements, dataplane, { ...packet, to: address, port }, source);
+    if (refusal !== undefined) return `${endpoint} ${refusal}`;
     return marked || address === packet.from ? `${endpoint}*` : endpoint;
   });
+}
+
+type Source = "pod" | "node" | "outside";
+
+function sourceOf({ nodeAddresses, pods }: Dataplane, from: string): Source {
+  if (nodeAddresses.includes(from)) return "node";
+  const isPod = pods !== undefined && cidrContains(parseRange(pods), parseIp(from));
+  return isPod ? "pod" : "outside";
 }
 
 /** nat prerouting and output: the action of the frontend, and whether to masquerade the packet. */
@@ -58,13 +73,13 @@ function services(
   elements: Elements,
   { pods, masqueradeAll }: Dataplane,
   packet: Packet,
-  isNode: boolean,
-  isPod: boolean,
+  source: Source,
 ): { action: string; key: string; marked: boolean } | "accept" | undefined {
   const frontend = `${packet.to} ${packet.port}`;
   const marked =
-    elements.has("cluster-ips", packet.to) && (masqueradeAll || (pods !== undefined && !isPod));
-  const isOutside = !isPod && !isNode;
+    elements.has("cluster-ips", packet.to) &&
+    (masqueradeAll || (pods !== undefined && source !== "pod"));
+  const isOutside = source === "outside";
   const isNodePort = elements.has("node-addresses", packet.to);
   const lookups: readonly [boolean, string, string][] = [
     [isOutside, "outside", frontend],
@@ -80,26 +95,28 @@ function services(
   return undefined;
 }
 
-/** filter input, forward and output, for a packet that was not translated. */
-function filter(
+/**
+ * filter forward and output, and nat input, with the destination after translation. The chain is
+ * the same in all three.
+ */
+function judge(
   elements: Elements,
   { nodeAddresses }: Dataplane,
-  packet: Packet,
-  isNode: boolean,
-): PacketOutcome {
-  const frontend = `${packet.to} ${packet.port}`;
-  const refusal = elements.get("no-endpoints", frontend);
-  const isForUs = nodeAddresses.includes(packet.to);
-  if (isNode || !isForUs) {
-    if (refusal !== undefined) return refusal as PacketOutcome;
-    if (elements.has("cluster-ips", packet.to)) return "reject";
-    if (elements.inRange("service-cidrs", packet.to)) return "drop";
+  { to, port }: Packet,
+  source: Source,
+): "drop" | "reject" | undefined {
+  const lookups: readonly [boolean, string, string][] = [
+    [true, "no-endpoints", `${to} ${port}`],
+    [elements.has("node-addresses", to), "nodeports-no-endpoints", port],
+  ];
+  for (const [applies, table, key] of lookups) {
+    const refusal = applies ? elements.get(table, key) : undefined;
+    if (refusal === "drop-outside") return source === "outside" ? "drop" : undefined;
+    if (refusal !== undefined) return refusal as "drop" | "reject";
   }
-  if (!isForUs) return "untranslated";
-  const nodePort = elements.has("node-addresses", packet.to)
-    ? elements.get("nodeports-no-endpoints", packet.port)
-    : undefined;
-  return (nodePort ?? refusal ?? "untranslated") as PacketOutcome;
+  if (nodeAddresses.includes(to)) return undefined;
+  if (elements.has("cluster-ips", to)) return "reject";
+  return elements.inRange("service-cidrs", to) ? "drop" : undefined;
 }
 
 /** The elements of one family, by table and key. */

@@ -16,8 +16,9 @@ import { readU32LE } from "../base/bytes.ts";
 /**
  * The kind of action. `pick` chooses among `count` slots. `recall` uses the endpoint remembered for
  * the client, if it still serves; otherwise it picks. `learn` remembers the chosen endpoint.
+ * `drop-outside` drops connections from outside sources only.
  */
-export type Verb = "pick" | "recall" | "learn" | "accept" | "drop" | "reject";
+export type Verb = "pick" | "recall" | "learn" | "accept" | "drop" | "reject" | "drop-outside";
 
 /**
  * The clients that the action masquerades before it chooses an endpoint. `plain`: none.
@@ -50,7 +51,7 @@ export type Action =
       readonly map: number;
       readonly seconds: number;
     }
-  | { readonly verb: "accept" | "drop" | "reject" };
+  | { readonly verb: "accept" | "drop" | "reject" | "drop-outside" };
 
 /** An action that chooses an endpoint. */
 export type PickAction = Extract<Action, { readonly count: number }>;
@@ -61,7 +62,15 @@ export type LearnAction = Extract<Action, { readonly verb: "learn" }>;
 /** An `Action` encoded as a number. */
 export type ActionCode = number & { readonly brand: "ActionCode" };
 
-const VERBS: readonly Verb[] = ["pick", "recall", "learn", "accept", "drop", "reject"];
+const VERBS: readonly Verb[] = [
+  "pick",
+  "recall",
+  "learn",
+  "accept",
+  "drop",
+  "reject",
+  "drop-outside",
+];
 /** The verb's number for `learn` with a node port. */
 const LEARN_NODE_PORT = VERBS.length;
 const SECONDS_BITS = 17;

@@ -4,7 +4,7 @@
  * terminating endpoints (KEP-1669).
  */
 import { SLOTS_MAX } from "../base/limits.ts";
-import { encodeAction, type SlotTable, type SnatMode } from "../model/actions.ts";
+import { type ActionCode, encodeAction, type SlotTable, type SnatMode } from "../model/actions.ts";
 import type { EndpointSelection, EndpointSpan } from "../model/choice.ts";
 import type { Service } from "../model/service.ts";
 import { type TableId, tableId } from "../model/tables.ts";
@@ -30,6 +30,7 @@ interface FrontendTables {
 const ADDRESS_TABLES = { 4: addressTables(4), 6: addressTables(6) };
 const NODE_PORT_TABLES = { 4: nodePortTables(4), 6: nodePortTables(6) };
 const DROP_ACTION = encodeAction({ verb: "drop" });
+const DROP_OUTSIDE_ACTION = encodeAction({ verb: "drop-outside" });
 const REJECT_ACTION = encodeAction({ verb: "reject" });
 const ACCEPT_ACTION = encodeAction({ verb: "accept" });
 
@@ -131,18 +132,21 @@ class FrontendPlan {
   }
 
   refuse(how: "drop" | "reject"): void {
-    const code = how === "drop" ? DROP_ACTION : REJECT_ACTION;
-    this.#writer.action(this.#tables.unserved, this.#service.id, this.#frontend, code);
+    this.#refuse(how === "drop" ? DROP_ACTION : REJECT_ACTION);
   }
 
   /**
-   * Drops connections from outside sources. `accept` leaves them untranslated, and the
-   * refusal then drops them. With nftables this happens in the nat chain `unserved4`, to which
-   * `accept` jumps; with iptables, by a rule of KUBE-EXTERNAL-SERVICES in the filter table.
+   * Drops connections from outside sources. `accept` leaves them untranslated. If no other program
+   * translates them either, `drop-outside` then drops them: with nftables in `unserved4`, with
+   * iptables in KUBE-EXTERNAL-SERVICES, which drops those of every source.
    */
   refuseOutside(): void {
     this.#writer.action(this.#tables.outside, this.#service.id, this.#frontend, ACCEPT_ACTION);
-    this.refuse("drop");
+    this.#refuse(DROP_OUTSIDE_ACTION);
+  }
+
+  #refuse(code: ActionCode): void {
+    this.#writer.action(this.#tables.unserved, this.#service.id, this.#frontend, code);
   }
 
   #choose(

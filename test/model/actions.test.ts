@@ -27,6 +27,7 @@ const NAMED: readonly [string, Action][] = [
   ["accept", { verb: "accept" }],
   ["drop", { verb: "drop" }],
   ["reject", { verb: "reject" }],
+  ["drop-outside", { verb: "drop-outside" }],
 ];
 
 const arbitraryAction: fc.Arbitrary<Action> = fc.oneof(
@@ -47,7 +48,14 @@ const arbitraryAction: fc.Arbitrary<Action> = fc.oneof(
     map: fc.integer({ min: 0, max: AFFINITY_MAPS - 1 }),
     seconds: fc.integer({ min: 1, max: 86_400 }),
   }),
-  fc.record({ verb: fc.constantFrom("accept" as const, "drop" as const, "reject" as const) }),
+  fc.record({
+    verb: fc.constantFrom(
+      "accept" as const,
+      "drop" as const,
+      "reject" as const,
+      "drop-outside" as const,
+    ),
+  }),
 );
 
 describe("an action", () => {

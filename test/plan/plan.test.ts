@@ -294,9 +294,9 @@ const POLICIES: readonly Case[] = [
       endpoints4 10.96.0.1 tcp 80 slot 0 -> 10.1.1.5:8080
       frontends4 1.2.3.4 tcp 80 -> pick endpoints 1 short-circuit (default/web)
       frontends4 10.96.0.1 tcp 80 -> pick endpoints 1 (default/web)
-      no-endpoints4 1.2.3.4 tcp 80 -> drop (default/web)
+      no-endpoints4 1.2.3.4 tcp 80 -> drop-outside (default/web)
       nodeport-endpoints4 tcp 30080 slot 0 -> 10.1.1.5:8080
-      nodeports-no-endpoints4 tcp 30080 -> drop (default/web)
+      nodeports-no-endpoints4 tcp 30080 -> drop-outside (default/web)
       nodeports-outside4 tcp 30080 -> accept (default/web)
       nodeports4 tcp 30080 -> pick nodeport-endpoints 1 short-circuit (default/web)
       outside4 1.2.3.4 tcp 80 -> accept (default/web)`,
@@ -325,7 +325,7 @@ const POLICIES: readonly Case[] = [
       endpoints4 203.0.113.1 tcp 80 slot 0 -> 10.1.1.5:8080
       frontends4 10.96.0.1 tcp 80 -> pick endpoints 1 (default/web)
       frontends4 203.0.113.1 tcp 80 -> pick endpoints 1 short-circuit (default/web)
-      no-endpoints4 203.0.113.1 tcp 80 -> drop (default/web)
+      no-endpoints4 203.0.113.1 tcp 80 -> drop-outside (default/web)
       outside4 203.0.113.1 tcp 80 -> accept (default/web)`,
   },
   {

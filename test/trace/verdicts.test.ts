@@ -60,6 +60,30 @@ const CASES: readonly Case[] = [
     ]),
   },
   {
+    name: "externalTrafficPolicy Local, the endpoint has the VIP itself: only outside is dropped",
+    service: { ...BALANCER, eTP: "Local" },
+    endpoints: { cluster: ["1.2.3.4:80"] },
+    outcomes: [
+      [OUTSIDE, VIP, "drop"],
+      [POD, VIP, "1.2.3.4:80"],
+      [SELF, VIP, "1.2.3.4:80*"],
+      [OUTSIDE, EXTERNAL_IP, "drop"],
+      [POD, EXTERNAL_IP, "1.2.3.4:80"],
+      [OUTSIDE, NODE_PORT, "drop"],
+      [POD, CLUSTER_IP, "1.2.3.4:80"],
+      [OUTSIDE, CLUSTER_IP, "1.2.3.4:80 drop"],
+    ],
+  },
+  {
+    name: "an endpoint that is itself a clusterIP or unallocated: refused after translation",
+    service: BALANCER,
+    endpoints: { cluster: ["172.30.0.1:81", "172.30.0.99:80", "192.168.0.2:3001"] },
+    outcomes: [
+      [POD, CLUSTER_IP, "172.30.0.1:81 reject 172.30.0.99:80 drop 192.168.0.2:3001"],
+      [OUTSIDE, VIP, "172.30.0.1:81 reject 172.30.0.99:80 drop 192.168.0.2:3001*"],
+    ],
+  },
+  {
     name: "internalTrafficPolicy Local, none here: the clusterIP is dropped, external frontends are not",
     service: { ...BALANCER, iTP: "Local" },
     endpoints: REMOTE,

@@ -18,6 +18,18 @@ export const EXCEPTIONS = {
     backends: ["iptables-nft", "iptables-legacy"],
     why: "as in kube-proxy's iptables mode, an address without endpoints is refused to every source",
   },
+  "diverted connections": {
+    backends: ["iptables-nft", "iptables-legacy"],
+    why: "as in kube-proxy's iptables mode, INPUT refuses an external address without endpoints, although TPROXY diverted the connection",
+  },
+  "foreign translation of source ranges": {
+    backends: ["iptables-nft", "iptables-legacy"],
+    why: "as in kube-proxy's iptables mode, source ranges refuse only what no program has translated",
+  },
+  "external address of another node": {
+    backends: ["iptables-nft", "iptables-legacy"],
+    why: "as in kube-proxy's iptables mode, the refusal of an external address without local endpoints applies to pods too",
+  },
   elements: {
     backends: ["iptables-nft", "iptables-legacy"],
     why: "the test compares nft's maps, which iptables does not have",

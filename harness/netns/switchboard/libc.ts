@@ -26,8 +26,11 @@ const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
 const SO_LINGER = 13;
+const SOL_IP = 0;
+const IP_TRANSPARENT = 19;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
+const IPV6_TRANSPARENT = 75;
 const CLONE_NEWNET = 0x40000000;
 const O_CLOEXEC = 0x80000;
 const SIG_IGN = 1;
@@ -104,6 +107,12 @@ export function socket(address: string, transport: Transport): number {
     if (six) setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   }
   return fd;
+}
+
+/** Lets a socket accept connections to addresses that are not local. */
+export function makeTransparent(fd: number, address: string): void {
+  if (address.includes(":")) setOption(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1);
+  else setOption(fd, SOL_IP, IP_TRANSPARENT, 1);
 }
 
 export function bind(fd: number, address: string, port: number): number {

@@ -13,6 +13,8 @@ export interface Listen {
   readonly address: string;
   readonly port: number;
   readonly transport: Transport;
+  /** Accepts connections to any address, which TPROXY diverts to it. */
+  readonly transparent?: boolean;
 }
 
 /** Ends the servers of this name on the port, and the connections they hold. */

@@ -25,6 +25,7 @@ export class Servers {
     const { address, port, transport, name } = command;
     libc.enter(command.namespace);
     const fd = libc.socket(address, transport);
+    if (command.transparent) libc.makeTransparent(fd, address);
     if (
       fd < 0 ||
       libc.bind(fd, address, port) < 0 ||

@@ -161,7 +161,7 @@ export class FrontendModel {
         frontend[field] = readAction(value);
         return;
       case "unserved":
-        frontend.unserved = readAction(value).verb === "drop" ? "drop" : "reject";
+        frontend.unserved = readAction(value).verb === "reject" ? "reject" : "drop";
         return;
       case "affinitySeconds": {
         const action = readAction(value);

@@ -10,7 +10,7 @@ import { AttributeReader } from "../../netlink/message.ts";
 import type { Netlink } from "../../netlink/socket.ts";
 import { COMMENTED_CHAIN, rulesComment } from "../ruleset/install.ts";
 import { actionEntries, FIXED_ACTIONS, type KnownActions } from "../ruleset/known-actions.ts";
-import { skeleton, unwantedChain } from "../ruleset/skeleton.ts";
+import { skeleton } from "../ruleset/skeleton.ts";
 import type { Chain, NftRule } from "../wire/chains.ts";
 import type { Attribute, AttributeValue, Expression } from "../wire/expressions.ts";
 import * as nft from "../wire/nf-tables.ts";
@@ -47,14 +47,12 @@ export function compareTable(
     if (list === undefined) byChain.set(chain, [expressions]);
     else list.push(expressions);
   }
-  const unwanted = unwantedChain(options);
-  const differing = wanted.filter(
+  const chains = wanted.filter(
     ({ name, hook, rules }) =>
       found.get(name)?.accepts === false ||
       (hook !== undefined && !found.has(name)) ||
       !sameRules(rules, byChain.get(name) ?? []),
-  );
-  const chains = differing.length + Number(unwanted !== undefined && found.has(unwanted));
+  ).length;
   const intact = mark === rulesComment(options) && chains === 0;
   return { state: intact ? "intact" : "refill", chains };
 }

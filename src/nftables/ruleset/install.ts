@@ -6,7 +6,7 @@
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import { type TableId, tableLabel } from "../../model/tables.ts";
 import { NLM_F_CREATE } from "../../netlink/constants.ts";
-import { writeChain, writeDeleteChain, writeFlush, writeRules } from "../wire/chains.ts";
+import { writeChain, writeFlush, writeRules } from "../wire/chains.ts";
 import { type Attribute, writeAttributes } from "../wire/expressions.ts";
 import { Batch } from "../wire/message-batch.ts";
 import * as nft from "../wire/nf-tables.ts";
@@ -15,7 +15,7 @@ import { allSets, writeEqualBytes, writeSet } from "../wire/sets.ts";
 import { commentUserdata } from "../wire/userdata.ts";
 import { type KnownActions, writeFlushActions, writeMaps } from "./known-actions.ts";
 import { actionChains, actionMap, sampleActions } from "./pick-chains.ts";
-import { skeleton, unwantedChain } from "./skeleton.ts";
+import { skeleton } from "./skeleton.ts";
 
 /** Prefix of the comment on a table that any version of Sluice created. */
 const OURS = "sluice: layout ";
@@ -142,8 +142,6 @@ export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: K
  */
 export function writeAllRules(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
   const chains = [...commentedSkeleton(options), ...actions.chains()];
-  const unwanted = unwantedChain(options);
-  if (unwanted !== undefined) writeDeleteChain(batch, unwanted);
   writeMaps(batch, actions.maps());
   for (const chain of chains) writeChain(batch, chain);
   for (const chain of chains) writeFlush(batch, chain.name);

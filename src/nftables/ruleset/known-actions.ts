@@ -26,13 +26,14 @@ import {
 } from "../wire/object-names.ts";
 import { type SetSpec, writeFlushMap, writeSet } from "../wire/sets.ts";
 import { actionChains, actionMap, slotTablesOf } from "./pick-chains.ts";
-import { REJECT_CHAIN, unservedChain } from "./skeleton.ts";
+import { dropOutsideChain, LEAVE_CHAIN, REJECT_CHAIN } from "./skeleton.ts";
 
 /** Actions that need no chain in addition to the skeleton. The kernel always has them. */
 export const FIXED_ACTIONS: readonly ActionCode[] = [
   encodeAction({ verb: "accept" }),
   encodeAction({ verb: "drop" }),
   encodeAction({ verb: "reject" }),
+  encodeAction({ verb: "drop-outside" }),
 ];
 
 /** An element of a map of actions. Without a chain, the verdict is drop. */
@@ -51,11 +52,13 @@ export function actionEntries(code: ActionCode, family: Family): readonly Action
   ];
   switch (action.verb) {
     case "accept":
-      return [{ kind: "choices", verdict: "goto", chain: unservedChain(family) }];
+      return [{ kind: "choices", verdict: "goto", chain: LEAVE_CHAIN }];
     case "drop":
       return inBoth({ verdict: "drop" });
     case "reject":
       return inBoth({ verdict: "goto", chain: REJECT_CHAIN });
+    case "drop-outside":
+      return [{ kind: "refusals", verdict: "goto", chain: dropOutsideChain(family) }];
     case "learn":
       return [
         { kind: "learning", verdict: "goto", chain: chainName(action, family) as string },

@@ -2,14 +2,14 @@
  * Builds the constant ruleset, which does not depend on Services. Each rule is next to its nft
  * text; tests verify that both agree.
  *
- * All chains but one are in nat hooks, which see only the first packet of a connection, so
- * established connections cost nothing. This needs `reject` in prerouting (Linux 5.9 and later).
- * The exception is FORWARD_CHAIN, which most nodes do not have.
+ * Most chains are in nat hooks, which see only the first packet of a connection. Refusals follow
+ * the translation by any program, and the hooks for that, filter-forward and filter-output, see
+ * every packet. Packets of established connections leave them after one test.
  */
 
 import type { SkeletonOptions } from "../../backend/skeleton-options.ts";
 import type { Family } from "../../net/address.ts";
-import { type Chain, type Hook, type NftRule, rule } from "../wire/chains.ts";
+import { type Chain, type NftRule, rule } from "../wire/chains.ts";
 import {
   type Expression,
   lookup,
@@ -29,10 +29,12 @@ import {
   matchInvalid,
   matchLocal,
   matchMark,
+  matchNew,
   matchNonPods,
   matchOriginalDestination,
   matchOriginalPortKey,
   matchTranslated,
+  resetPriority,
   setMark,
 } from "../wire/match.ts";
 import * as nft from "../wire/nf-tables.ts";
@@ -42,14 +44,20 @@ import { hairpin, hairpinChain } from "./hairpin.ts";
 export const REJECT_CHAIN = "reject-connection";
 /** Clears the mark and masquerades. */
 const MASQUERADE_CHAIN = "masquerade-marked";
-/** Drops packets in conntrack state invalid, if the option `dropInvalid` is set. */
-const FORWARD_CHAIN = "filter-forward";
-/** Target of the action `accept`: handles frontends that have no endpoints. */
-export function unservedChain(family: Family): string {
-  return `unserved${family}`;
+/** Target of the action `accept`: other programs may still translate the connection. */
+export const LEAVE_CHAIN = "leave-untranslated";
+/** Refuses new connections that no endpoint serves. */
+const UNSERVED_CHAIN = "unserved";
+/** The same for connections that may end on this node, which can have a node port. */
+const UNSERVED_LOCAL_CHAIN = "unserved-local";
+/** Target of the action `drop-outside`. */
+export function dropOutsideChain(family: Family): string {
+  return `drop-outside${family}`;
 }
 
-// linux/netfilter_ipv4.h: NF_IP_PRI_NAT_DST, NF_IP_PRI_FILTER and NF_IP_PRI_NAT_SRC
+// linux/netfilter_ipv4.h: NF_IP_PRI_CONNTRACK + 1, NF_IP_PRI_NAT_DST, NF_IP_PRI_FILTER and
+// NF_IP_PRI_NAT_SRC
+const PRIORITY_FIRST_NAT = -199;
 const PRIORITY_DSTNAT = -100;
 const PRIORITY_FILTER = 0;
 const PRIORITY_SRCNAT = 100;
@@ -81,77 +89,92 @@ export function skeleton(options: SkeletonOptions): readonly Chain[] {
   return [
     { name: REJECT_CHAIN, rules: [rule("reject", rejectExpression())] },
     masqueradeChain(options),
+    leave(),
     ...families.flatMap((family) => [
+      dropOutside(family, options),
       unserved(family),
+      unservedLocal(family),
+      sourceRanges(family),
       nodePorts(family, options),
       services(family, options),
       learn(family),
       hairpin(family),
+      input(family),
       postrouting(family, options),
     ]),
-    baseChain("nat-prerouting", nft.NF_INET_PRE_ROUTING, PRIORITY_DSTNAT, "services"),
-    baseChain("nat-output", nft.NF_INET_LOCAL_OUT, PRIORITY_DSTNAT, "services"),
-    baseChain("nat-postrouting", nft.NF_INET_POST_ROUTING, PRIORITY_SRCNAT, "postrouting"),
-    // Connections to endpoints on this node end in input and never reach postrouting.
-    baseChain("nat-input", nft.NF_INET_LOCAL_IN, PRIORITY_SRCNAT, "learn", true),
-    ...(options.dropInvalid ? [dropInvalid()] : []),
+    { name: UNSERVED_CHAIN, rules: byFamily(UNSERVED_CHAIN) },
+    { name: UNSERVED_LOCAL_CHAIN, rules: byFamily(UNSERVED_LOCAL_CHAIN) },
+    // The kernel runs nat chains in the order of their priorities, until one translates.
+    natHook("nat-prerouting-first", nft.NF_INET_PRE_ROUTING, PRIORITY_FIRST_NAT, "source-ranges"),
+    natHook("nat-output-first", nft.NF_INET_LOCAL_OUT, PRIORITY_FIRST_NAT, "source-ranges"),
+    natHook("nat-prerouting", nft.NF_INET_PRE_ROUTING, PRIORITY_DSTNAT, "services"),
+    natHook("nat-output", nft.NF_INET_LOCAL_OUT, PRIORITY_DSTNAT, "services"),
+    natHook("nat-postrouting", nft.NF_INET_POST_ROUTING, PRIORITY_SRCNAT, "postrouting"),
+    // Connections that end on this node never reach forward and postrouting. The priority puts
+    // this chain before foreign ones that change the source, which would end the search.
+    natHook("nat-input", nft.NF_INET_LOCAL_IN, PRIORITY_FIRST_NAT, "input"),
+    filterHook("filter-forward", nft.NF_INET_FORWARD, UNSERVED_CHAIN, options.dropInvalid),
+    filterHook("filter-output", nft.NF_INET_LOCAL_OUT, UNSERVED_LOCAL_CHAIN, false),
   ];
-}
-
-/** The name of a chain that these options do not need. It may still exist from earlier options. */
-export function unwantedChain({ dropInvalid }: SkeletonOptions): string | undefined {
-  return dropInvalid ? undefined : FORWARD_CHAIN;
 }
 
 /**
- * Follows kube-proxy's iptables mode. NAT skips invalid packets, and a receiver would answer an
- * untranslated one.
+ * A base chain that judges new connections after their translation. The state comes first, because
+ * it is the only test that a packet of an established connection meets.
  */
-function dropInvalid(): Chain {
-  const hook: Hook = { type: "filter", number: nft.NF_INET_FORWARD, priority: PRIORITY_FILTER };
-  return {
-    name: FORWARD_CHAIN,
-    hook,
-    rules: [rule("ct state invalid drop", matchInvalid(), verdict("drop"))],
-  };
+function filterHook(name: string, number: number, target: string, dropInvalid: boolean): Chain {
+  const rules = [rule(`ct state new goto ${target}`, matchNew(), verdict("goto", target))];
+  // Follows kube-proxy's iptables mode. NAT skips invalid packets, and a receiver would answer an
+  // untranslated one.
+  if (dropInvalid) rules.unshift(rule("ct state invalid drop", matchInvalid(), verdict("drop")));
+  return { name, hook: { type: "filter", number, priority: PRIORITY_FILTER }, rules };
 }
 
-/** A base chain. It sends each packet to the rules of its family. */
-function baseChain(
-  name: string,
-  number: number,
-  priority: number,
-  target: string,
-  onlyTranslated = false,
-): Chain {
-  const hook: Hook = { type: "nat", number, priority };
-  const rules = ([4, 6] as const).map((family) =>
+/** A base chain for the first packet of each connection. */
+function natHook(name: string, number: number, priority: number, target: string): Chain {
+  return { name, hook: { type: "nat", number, priority }, rules: byFamily(target) };
+}
+
+/** Sends each packet to the rules of its family. */
+function byFamily(target: string): readonly NftRule[] {
+  return ([4, 6] as const).map((family) =>
     rule(
-      `${headerText(family).nfproto} ${onlyTranslated ? "ct status dnat " : ""}goto ${target}${family}`,
+      `${headerText(family).nfproto} goto ${target}${family}`,
       matchFamily(family),
-      onlyTranslated ? matchTranslated() : [],
       verdict("goto", `${target}${family}`),
     ),
   );
-  return { name, hook, rules };
 }
 
-/** Handles new connections from prerouting and output. */
-function services(family: Family, options: SkeletonOptions): Chain {
-  const { saddr, daddr, frontend } = headerText(family);
+/**
+ * Drops connections from outside the source ranges of a frontend. Like kube-proxy's
+ * filter-prerouting-pre-dnat, it precedes the translation by any program.
+ */
+function sourceRanges(family: Family): Chain {
+  const { saddr, frontend } = headerText(family);
   const key = matchFrontendKey(family, 0);
-  const rules: NftRule[] = [
-    rule(
-      `${frontend} @restricted${family} ${frontend} . ${saddr} != @allowed-sources${family} drop`,
-      ...[matchFamily(family), key, lookup(`restricted${family}`, 0)],
-      ...[
-        key,
-        loadSource(family, addressWords(family) + 2),
-        lookup(`allowed-sources${family}`, 0, true),
-      ],
-      verdict("drop"),
-    ),
-  ];
+  return {
+    name: `source-ranges${family}`,
+    rules: [
+      rule(
+        `${frontend} @restricted${family} ${frontend} . ${saddr} != @allowed-sources${family} drop`,
+        ...[matchFamily(family), key, lookup(`restricted${family}`, 0)],
+        ...[
+          key,
+          loadSource(family, addressWords(family) + 2),
+          lookup(`allowed-sources${family}`, 0, true),
+        ],
+        verdict("drop"),
+      ),
+    ],
+  };
+}
+
+/** Translates new connections from prerouting and output. */
+function services(family: Family, options: SkeletonOptions): Chain {
+  const { daddr, frontend } = headerText(family);
+  const key = matchFrontendKey(family, 0);
+  const rules: NftRule[] = [];
   const outsiders = matchNonPods(options.detector, family);
   if (options.masqueradeAll || outsiders !== undefined) {
     const sources = options.masqueradeAll ? undefined : outsiders;
@@ -174,7 +197,6 @@ function services(family: Family, options: SkeletonOptions): Chain {
       ...[matchFamily(family), loadDestination(family, 0), lookup(`node-addresses${family}`, 0)],
       verdict("jump", `node-ports${family}`),
     ),
-    rule(`goto ${unservedChain(family)}`, verdict("goto", unservedChain(family))),
   );
   return { name: `services${family}`, rules };
 }
@@ -216,16 +238,44 @@ function nodePorts(family: Family, options: SkeletonOptions): Chain {
   };
 }
 
+/** Ends the nat chain, and clears the field that the lookup of the action borrowed. */
+function leave(): Chain {
+  return {
+    name: LEAVE_CHAIN,
+    rules: [rule("meta priority set none accept", resetPriority(), verdict("accept"))],
+  };
+}
+
 /**
- * Handles connections that no endpoint serves. If a process of this node uses a clusterIP, as
- * NodeLocal DNSCache does, it gets the connections to ports that the Service does not have. In
- * kube-proxy's nftables mode the same holds for pods and other hosts, but not for the node itself:
- * cluster-ips-check is in filter-output too.
+ * With externalTrafficPolicy Local and no local endpoint, refuses only outside sources. Others
+ * reach the endpoints of all nodes. If such an endpoint has the frontend's own address and port,
+ * as on another node's host network, the connection looks untranslated here.
+ */
+function dropOutside(family: Family, options: SkeletonOptions): Chain {
+  const outsiders = matchNonPods(options.detector, family);
+  return {
+    name: dropOutsideChain(family),
+    rules: [
+      rule(
+        `${outsiders ? `${outsiders.text} ` : ""}fib saddr type != local drop`,
+        outsiders?.readsAddress ? matchFamily(family) : [],
+        ...[outsiders?.expressions ?? [], matchLocal("neq", "saddr"), verdict("drop")],
+      ),
+      rule("meta priority set none", resetPriority()),
+    ],
+  };
+}
+
+/**
+ * Refuses connections that no endpoint serves and no other program has translated. If a process of
+ * this node uses a clusterIP, as NodeLocal DNSCache does, it gets the connections to ports that the
+ * Service does not have. In kube-proxy's nftables mode the same holds for pods and other hosts, but
+ * not for the node itself: cluster-ips-check is in filter-output too.
  */
 function unserved(family: Family): Chain {
-  const { daddr, frontend, port } = headerText(family);
+  const { daddr, frontend } = headerText(family);
   return {
-    name: unservedChain(family),
+    name: `${UNSERVED_CHAIN}${family}`,
     rules: [
       rule(
         `meta priority set ${frontend} map @no-endpoints${family} meta priority vmap @refusals${family}`,
@@ -233,11 +283,6 @@ function unserved(family: Family): Chain {
           ...matchFamily(family),
           ...dispatch("refusals", family, matchFrontendKey(family, 0), `no-endpoints${family}`),
         ],
-      ),
-      rule(
-        `${daddr} @node-addresses${family} meta priority set ${port} map @nodeports-no-endpoints${family} meta priority vmap @refusals${family}`,
-        ...[matchFamily(family), loadDestination(family, 0), lookup(`node-addresses${family}`, 0)],
-        dispatch("refusals", family, loadPortKey(0), `nodeports-no-endpoints${family}`),
       ),
       rule(
         `${daddr} @cluster-ips${family} fib daddr type != local goto ${REJECT_CHAIN}`,
@@ -276,6 +321,46 @@ function learn(family: Family): Chain {
       rule(
         `meta priority set ${originalPort} map @nodeports-learn${family} meta priority vmap @learning${family}`,
         dispatch("learning", family, matchOriginalPortKey(0), `nodeports-learn${family}`),
+      ),
+    ],
+  };
+}
+
+/** Refuses node ports without endpoints, and other connections that no endpoint serves. */
+function unservedLocal(family: Family): Chain {
+  const { daddr, port } = headerText(family);
+  const rest = `${UNSERVED_CHAIN}${family}`;
+  return {
+    name: `${UNSERVED_LOCAL_CHAIN}${family}`,
+    rules: [
+      rule(
+        `${daddr} @node-addresses${family} meta priority set ${port} map @nodeports-no-endpoints${family} meta priority vmap @refusals${family}`,
+        ...[matchFamily(family), loadDestination(family, 0), lookup(`node-addresses${family}`, 0)],
+        dispatch("refusals", family, loadPortKey(0), `nodeports-no-endpoints${family}`),
+      ),
+      rule(`goto ${rest}`, verdict("goto", rest)),
+    ],
+  };
+}
+
+/**
+ * Judges and learns connections that end on this node. Type nat suffices here, and runs after
+ * firewalls and IPVS. A packet that TPROXY diverted has a destination that is not local, and is not
+ * refused. The node's own connections to itself do not pass here: filter-output judges them.
+ */
+function input(family: Family): Chain {
+  return {
+    name: `input${family}`,
+    rules: [
+      rule(
+        `fib daddr type local jump ${UNSERVED_LOCAL_CHAIN}${family}`,
+        matchLocal("eq", "daddr"),
+        verdict("jump", `${UNSERVED_LOCAL_CHAIN}${family}`),
+      ),
+      rule(
+        `ct status dnat goto learn${family}`,
+        matchTranslated(),
+        verdict("goto", `learn${family}`),
       ),
     ],
   };

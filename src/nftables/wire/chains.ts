@@ -61,19 +61,6 @@ export function writeChain(batch: Batch, chain: Chain, table = TABLE): void {
   batch.close(message);
 }
 
-/** Deletes a chain with its rules, whether it exists or not and whatever its hook is. */
-export function writeDeleteChain(batch: Batch, name: string): void {
-  // Without a hook, NEWCHAIN leaves an existing chain unchanged. Afterwards the chain exists, so
-  // the delete succeeds.
-  writeChain(batch, { name, rules: [] });
-  const message = batch.open(nft.NFT_MSG_DELCHAIN, 0);
-  writeAttributes(batch.writer, [
-    [nft.NFTA_CHAIN_TABLE, TABLE],
-    [nft.NFTA_CHAIN_NAME, name],
-  ]);
-  batch.close(message);
-}
-
 /** NFT_MSG_DELRULE of all rules of a chain. */
 export function writeFlush(batch: Batch, chain: string): void {
   const message = batch.open(nft.NFT_MSG_DELRULE, 0);

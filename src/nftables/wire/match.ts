@@ -121,9 +121,18 @@ export function matchTranslated(): readonly Expression[] {
 
 /** ct state invalid */
 export function matchInvalid(): readonly Expression[] {
+  return matchState(nft.NF_CT_STATE_INVALID_BIT);
+}
+
+/** ct state new */
+export function matchNew(): readonly Expression[] {
+  return matchState(nft.NF_CT_STATE_NEW_BIT);
+}
+
+function matchState(bit: number): readonly Expression[] {
   return [
     ct(nft.NFT_CT_STATE, 0),
-    bitwise(0, hostOrderBytes(nft.NF_CT_STATE_INVALID_BIT), hostOrderBytes(0)),
+    bitwise(0, hostOrderBytes(bit), hostOrderBytes(0)),
     compareRegister("neq", 0, hostOrderBytes(0)),
   ];
 }

@@ -173,6 +173,8 @@ export const NFTA_CT_DIRECTION = 3;
 export const IP_CT_DIR_ORIGINAL = 0;
 // linux/netfilter/nf_conntrack_common.h
 export const NF_CT_STATE_INVALID_BIT = 1;
+/** NF_CT_STATE_BIT(IP_CT_NEW) */
+export const NF_CT_STATE_NEW_BIT = 8;
 /** enum ip_conntrack_status */
 export const IPS_DST_NAT = 0x20;
 
