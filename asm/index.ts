@@ -45,8 +45,10 @@ export {
   flowsHaveChanges,
   flowsRecord,
   flowsRecordAll,
+  flowsRecordNodePorts,
   flowsRecordOwner,
 } from "./flows/flow-frontends";
+export { flowsRanges } from "./flows/flow-ranges";
 export { beginReplace, endReplace, serviceChangeCount, sliceChangeCount } from "./ingest/ingest";
 export { clearProblems, problemBytes, problemRegion } from "./ingest/problems";
 export { streamClose, streamFeed, streamOpen, streamReserve } from "./ingest/streams";

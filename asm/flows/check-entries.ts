@@ -46,7 +46,6 @@ import {
 } from "./ctnetlink";
 import {
   forgetEndpoints,
-  isNodeAddress,
   isServedBy,
   learnEndpoints,
   ownerOfFrontend,
@@ -68,6 +67,7 @@ import {
   zone,
 } from "./flow-entries";
 import { FRONTEND_COUNT, findPassing, flowsEnd } from "./flow-frontends";
+import { forgetRanges, servesNodePorts } from "./flow-ranges";
 
 const NO_MEMORY: i32 = -1;
 /** Sizes of an attribute with a u16be and one with a u32be, including padding. */
@@ -127,6 +127,7 @@ export function flowsCheck(bytes: u32): usize {
 export function flowsFinish(again: bool): void {
   flowsEnd(again);
   forgetEndpoints();
+  forgetRanges();
   deletions.clear();
 }
 
@@ -147,7 +148,7 @@ function checkEntry(): i32 {
   const nodePort = findPassing(family, 0, key + size);
   if (!nodePort) return 0;
   // The address and port may also be a frontend, which takes precedence over the node port.
-  if (ownerOfFrontend(family, size, key) >= 0 || !isNodeAddress(family, key)) return 0;
+  if (ownerOfFrontend(family, size, key) >= 0 || !servesNodePorts(family, key)) return 0;
   return isStale(nodePort, size);
 }
 

@@ -5,7 +5,7 @@
 import { serviceBlock, servicePortCount, servicePorts } from "../cluster/services";
 import { ELEMENT_OWNER } from "../committed/element-record";
 import { find, hashKey, tableEnd, tableOf } from "../committed/elements";
-import { TABLE_LEADS, TABLE_NODE_ADDRESSES } from "../layout/element";
+import { TABLE_LEADS } from "../layout/element";
 import { KEY_PORT, KEY_PROTOCOL } from "../layout/key";
 import { OWNER_ADOPTED, OWNER_NODE } from "../layout/owner";
 import { PORT_NODE_PORT, PORT_NUMBER, PORT_PROTOCOL, PORT_STRIDE } from "../layout/service";
@@ -66,16 +66,6 @@ export function ownerOfFrontend(family: u32, address: u32, key: usize): i32 {
     if (element) return load<i32>(element, ELEMENT_OWNER);
   }
   return NOBODY;
-}
-
-/** Reports whether node ports listen on this address. */
-export function isNodeAddress(family: u32, address: usize): bool {
-  for (let id: u32 = 0; id < tableEnd(); id++) {
-    const table = tableOf(id);
-    if (!(table.flags & TABLE_NODE_ADDRESSES) || familyOf(table) != family) continue;
-    if (find(table, address, hashKey(table, address))) return true;
-  }
-  return false;
 }
 
 /**

@@ -10,7 +10,7 @@ import {
 import { Table, tableEnd, tableOf } from "../committed/elements";
 import { operationsBytes, operationsPointer } from "../committed/operations";
 import { firstOf, isOwner } from "../committed/owners";
-import { TABLE_LEADS, TABLE_SLOTS } from "../layout/element";
+import { TABLE_LEADS, TABLE_NODE_PORT_RANGES, TABLE_SLOTS } from "../layout/element";
 import { FLOWS_TCP4, FLOWS_UDP4 } from "../layout/flow";
 import {
   KEY_BYTES,
@@ -19,7 +19,7 @@ import {
   PROTOCOL_UDP,
   SLOT_NUMBER_BYTES,
 } from "../layout/key";
-import { OP_DELETE, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../layout/operation";
+import { OP_ADD, OP_DELETE, OP_HEADER, OP_KIND, OP_OWNER, OP_TABLE } from "../layout/operation";
 import { sameBytes } from "../memory/bytes";
 import { hash32 } from "../memory/hash";
 import { allocate, release } from "../memory/heap";
@@ -63,8 +63,9 @@ const tcpOwners: usize = memory.data(TABLE_BYTES);
 export let endpointsVersion: u32 = 1;
 
 /**
- * Records the frontends that the last commit changed: all UDP frontends, and the TCP frontends of a
- * Service that lost an endpoint. Returns false if memory cannot grow.
+ * Records the frontends that the last commit changed: all UDP frontends, the TCP frontends of a
+ * Service that lost an endpoint, and every node port if it answers on further addresses. Returns
+ * false if memory cannot grow.
  */
 export function flowsRecord(): bool {
   endpointsVersion++;
@@ -73,6 +74,9 @@ export function flowsRecord(): bool {
     const table = tableOf(load<u8>(at, OP_TABLE));
     const key = at + OP_HEADER;
     const lost = load<u8>(at, OP_KIND) == OP_DELETE && (table.flags & TABLE_SLOTS) != 0;
+    if (table.flags & TABLE_NODE_PORT_RANGES && load<u8>(at, OP_KIND) == OP_ADD) {
+      if (!flowsRecordNodePorts(familyOf(table))) return false;
+    }
     if (table.flags & (TABLE_LEADS | TABLE_SLOTS)) {
       const address = addressBytes(table);
       const protocol = load<u8>(key + address, KEY_PROTOCOL);
@@ -105,6 +109,23 @@ export function flowsRecordAll(): bool {
       const element: usize = slotItem(tableSlot(elements, i));
       if (!element) continue;
       if (!flowsRecordOwner(load<u32>(element, ELEMENT_OWNER), true, true)) return false;
+    }
+  }
+  return true;
+}
+
+/** Records all UDP and TCP node ports of a family. Returns false if memory cannot grow. */
+export function flowsRecordNodePorts(family: u32): bool {
+  for (let id: u32 = 0; id < tableEnd(); id++) {
+    const table = tableOf(id);
+    if (!(table.flags & TABLE_LEADS) || familyOf(table) != family || addressBytes(table)) continue;
+    const elements = changetype<usize>(table);
+    for (let i: u32 = 0; i < tableSlots(elements); i++) {
+      const element: usize = slotItem(tableSlot(elements, i));
+      if (!element) continue;
+      const protocol = load<u8>(element + ELEMENT_KEY, KEY_PROTOCOL);
+      if (protocol != PROTOCOL_UDP && protocol != PROTOCOL_TCP) continue;
+      if (!add(recorded, family, 0, element + ELEMENT_KEY)) return false;
     }
   }
   return true;

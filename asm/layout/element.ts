@@ -10,7 +10,7 @@ export const DEFINITION_STRIDE: usize = 4;
 export const TABLE_NAMES_OWNER: u32 = 1; // comments name the owner, so a new owner needs a new element
 export const TABLE_SLOTS: u32 = 2; // keys end in a slot number; DESIRED_SLOTS only
 export const TABLE_LEADS: u32 = 4; // frontend → action: determines the owner of a frontend
-export const TABLE_NODE_ADDRESSES: u32 = 8; // where node ports listen
+export const TABLE_NODE_PORT_RANGES: u32 = 8; // a new element adds addresses to every node port
 export const TABLE_NUMBERS: u32 = 16; // endpoint → its number; DESIRED_NUMBERS only
 export const TABLE_NUMBERED: u32 = 32; // keys end in such a number; part of DESIRED_NUMBERS
 

@@ -6,6 +6,17 @@ export const FLOWS_UDP6: i32 = 2;
 export const FLOWS_TCP4: i32 = 4;
 export const FLOWS_TCP6: i32 = 8;
 
+// Record FLOWS_RANGE4, FLOWS_RANGE4_STRIDE = 8 bytes: local addresses that serve node ports
+//    0 u8[4] FIRST    4 u8[4] LAST
+// Record FLOWS_RANGE6, FLOWS_RANGE6_STRIDE = 32 bytes: the same
+//    0 u8[16] FIRST    16 u8[16] LAST
+export const FLOWS_RANGE4_FIRST: usize = 0;
+export const FLOWS_RANGE4_LAST: usize = 4;
+export const FLOWS_RANGE4_STRIDE: usize = 8;
+export const FLOWS_RANGE6_FIRST: usize = 0;
+export const FLOWS_RANGE6_LAST: usize = 16;
+export const FLOWS_RANGE6_STRIDE: usize = 32;
+
 // Record FLOWS_RESULT, FLOWS_RESULT_BYTES = 24 bytes: the result of one chunk. A chunk is a
 // datagram of netlink messages as recv(2) returns it
 //    0 u32 ENTRIES: read                     12 i32 ERRNO: 0 = none

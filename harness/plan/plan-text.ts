@@ -133,7 +133,7 @@ function endpoint(text: string): { address: Address; port: number } {
 
 export interface NodeText {
   readonly primary?: readonly string[];
-  readonly nodePortAddresses?: readonly string[];
+  readonly nodePortRanges?: readonly string[];
   readonly serviceCidrs?: readonly string[];
   readonly opensHealthCheckPorts?: boolean;
 }
@@ -150,7 +150,7 @@ export function buildContext(claims: FrontendClaims, node: NodeText = {}): PlanC
     primary: Object.fromEntries(addresses(node.primary).map((one) => [one.family, one])),
     claims,
     serviceCidrs: (node.serviceCidrs ?? []).map(parseRange),
-    nodePortAddresses: addresses(node.nodePortAddresses),
+    nodePortRanges: (node.nodePortRanges ?? []).map(parseRange),
     opensHealthCheckPorts: node.opensHealthCheckPorts ?? false,
     affinityMaps: new AffinityMaps(NOTHING_COMMITTED),
   };

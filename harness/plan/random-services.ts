@@ -33,6 +33,6 @@ export const arbitraryChoice: fc.Arbitrary<ChoiceText> = fc
 
 export const NODE: NodeText = {
   primary: ["192.168.0.10", "fd00:9::1"],
-  nodePortAddresses: ["192.168.0.10", "fd00:9::1"],
+  nodePortRanges: ["192.168.0.0/24", "fd00:9::1/128"],
   serviceCidrs: ["10.96.0.0/12"],
 };

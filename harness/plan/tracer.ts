@@ -2,6 +2,7 @@
  * Traces a packet through a plan. It applies the rules of the constant ruleset, in the kernel's
  * order, to the printed elements. It is small enough to compare with the ruleset by eye.
  */
+import { isLoopback } from "../../src/net/address.ts";
 import { cidrContains } from "../../src/net/cidr.ts";
 import { parseIp, parseRange } from "./plan-text.ts";
 
@@ -71,7 +72,7 @@ function sourceOf({ nodeAddresses, pods }: Dataplane, from: string): Source {
 /** nat prerouting and output: the action of the frontend, and whether to masquerade the packet. */
 function services(
   elements: Elements,
-  { pods, masqueradeAll }: Dataplane,
+  { pods, masqueradeAll, nodeAddresses }: Dataplane,
   packet: Packet,
   source: Source,
 ): { action: string; key: string; marked: boolean } | "accept" | undefined {
@@ -80,7 +81,7 @@ function services(
     elements.has("cluster-ips", packet.to) &&
     (masqueradeAll || (pods !== undefined && source !== "pod"));
   const isOutside = source === "outside";
-  const isNodePort = elements.has("node-addresses", packet.to);
+  const isNodePort = elements.servesNodePorts(packet.to, nodeAddresses);
   const lookups: readonly [boolean, string, string][] = [
     [isOutside, "outside", frontend],
     [true, "frontends", frontend],
@@ -107,7 +108,7 @@ function judge(
 ): "drop" | "reject" | undefined {
   const lookups: readonly [boolean, string, string][] = [
     [true, "no-endpoints", `${to} ${port}`],
-    [elements.has("node-addresses", to), "nodeports-no-endpoints", port],
+    [elements.servesNodePorts(to, nodeAddresses), "nodeports-no-endpoints", port],
   ];
   for (const [applies, table, key] of lookups) {
     const refusal = applies ? elements.get(table, key) : undefined;
@@ -142,6 +143,11 @@ class Elements {
 
   allows(frontend: string, source: string): boolean {
     return this.inRange("allowed-sources", source, `${frontend} from `);
+  }
+
+  servesNodePorts(address: string, local: readonly string[]): boolean {
+    const inRange = this.inRange("node-port-ranges", address);
+    return inRange && local.includes(address) && !isLoopback(parseIp(address));
   }
 
   inRange(table: string, address: string, before = ""): boolean {

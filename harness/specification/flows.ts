@@ -13,8 +13,14 @@ export interface FlowsWorld {
   readonly changed: ReadonlySet<string>;
   /** Owned frontends with the endpoints that serve them; undefined if the owner is unknown. */
   readonly held: ReadonlyMap<string, ReadonlySet<string> | undefined>;
-  /** Addresses with node ports, as `FAMILY ADDRESS`. */
-  readonly nodeAddresses: ReadonlySet<string>;
+  /** The local addresses that serve node ports. Addresses are in hexadecimal. */
+  readonly nodePortRanges: readonly AddressInterval[];
+}
+
+export interface AddressInterval {
+  readonly family: 4 | 6;
+  readonly first: string;
+  readonly last: string;
 }
 
 export interface ModelFlowsResult {
@@ -94,7 +100,10 @@ function isStale(entry: Entry, world: FlowsWorld): boolean {
   let frontend = own;
   if (!world.changed.has(own)) {
     if (!world.changed.has(nodePort) || world.held.has(own)) return false;
-    if (!world.nodeAddresses.has(`${family} ${destination}`)) return false;
+    const serves = world.nodePortRanges.some(
+      (range) => range.family === family && range.first <= destination && destination <= range.last,
+    );
+    if (!serves) return false;
     frontend = nodePort;
   }
   const endpoints = world.held.has(frontend) ? world.held.get(frontend) : new Set<string>();

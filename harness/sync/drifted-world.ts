@@ -13,6 +13,7 @@ import {
   NLMSG_LENGTH,
   NLMSG_TYPE,
 } from "../../src/netlink/constants.ts";
+import { exceptFrom } from "../../src/netlink/event-filter.ts";
 import { type DatagramListener, REOPEN_MS, subscribe } from "../../src/netlink/event-socket.ts";
 import { alignTo4 } from "../../src/netlink/message.ts";
 import { NetlinkSocket } from "../../src/netlink/socket.ts";
@@ -135,7 +136,9 @@ function transactions(own: number) {
     }
   };
   const groups = [NFNLGRP_NFTABLES];
-  const subscription = subscribe(NETLINK_NETFILTER, groups, systemClock, listen, { ignore: own });
+  const subscription = subscribe(NETLINK_NETFILTER, groups, systemClock, listen, {
+    filter: exceptFrom(own),
+  });
   return {
     next: () =>
       new Promise<boolean>((found) => {

@@ -107,7 +107,7 @@ export function worldOf<B extends Backend>(
     flowDumps() {
       if (!flowsChanged) return [];
       flowsChanged = false;
-      const dumps = core.flows.begin();
+      const dumps = core.flows.begin([]);
       core.flows.finish(false);
       return dumps.map(({ protocol, family }) => `${protocol}${family}`);
     },

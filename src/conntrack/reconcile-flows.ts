@@ -10,7 +10,7 @@ import { rethrowDefect } from "../base/errors.ts";
 import { FLOW_PASS_COOLDOWN_FACTOR, FLOWS_DELAY_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Core, FlowDump } from "../core/core.ts";
-import type { Family } from "../net/address.ts";
+import type { Cidr, Family } from "../net/address.ts";
 import { NETLINK_NETFILTER } from "../netlink/constants.ts";
 import { MessageWriter } from "../netlink/message.ts";
 import { refusalError } from "../netlink/netlink-errors.ts";
@@ -36,6 +36,8 @@ export interface FlowReconcilerOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly report: (report: FlowsReport) => void;
+  /** The local addresses that serve node ports, called at the start of a pass. */
+  readonly nodePortRanges: () => readonly Cidr[];
   /** Replaces real sockets in tests. */
   readonly open?: () => FlowSockets;
 }
@@ -97,7 +99,7 @@ export class FlowReconciler {
     this.#passing = true;
     let failed = false;
     try {
-      const dumps = core.flows.begin();
+      const dumps = core.flows.begin(this.#options.nodePortRanges());
       for (const family of [4, 6] as const) {
         const own = dumps.filter((dump) => dump.family === family);
         if (own.length === 0) continue;

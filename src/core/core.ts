@@ -12,6 +12,7 @@ import type { OperationList } from "../model/operation-list.ts";
 import type { OwnerId } from "../model/owner.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import type { TableId } from "../model/tables.ts";
+import type { Cidr, Family } from "../net/address.ts";
 import type { ProblemEvent } from "../problems/problem.ts";
 
 /** The kinds with many objects; the core decodes them itself. */
@@ -83,21 +84,24 @@ export interface FlowsResult {
  */
 export interface FlowChecker {
   /**
-   * Records the changes of the last `commit`: UDP frontends, and TCP frontends of Services that
-   * lost an endpoint.
+   * Records the changes of the last `commit`: UDP frontends, TCP frontends of Services that lost an
+   * endpoint, and every node port if it answers on further addresses.
    */
   recordCommit(): void;
   /** Records all frontends of an owner with these protocols. */
   recordOwner(owner: OwnerId, protocols: { readonly udp: boolean; readonly tcp: boolean }): void;
   /** Records all UDP and TCP frontends. */
   recordAll(): void;
+  /** Records all UDP and TCP node ports of a family. */
+  recordNodePorts(family: Family): void;
   /** Reports whether a pass has anything to do. */
   hasChanges(): boolean;
   /**
-   * Begins a pass over the recorded frontends and returns the dumps it needs. Call it only after
-   * the previous pass was finished.
+   * Begins a pass over the recorded frontends and returns the dumps it needs. A connection to a
+   * node port counts only if its destination is in `local`. Call it only after the previous pass
+   * was finished.
    */
-  begin(): readonly FlowDump[];
+  begin(local: readonly Cidr[]): readonly FlowDump[];
   /** Checks the next datagram of a dump against the core's current state. */
   check(bytes: Uint8Array): FlowsResult;
   /** Ends the pass. Set `again` if it failed: all its frontends are then recorded again. */

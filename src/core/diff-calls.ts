@@ -13,7 +13,7 @@ import {
   READ_OWNER,
   TABLE_LEADS,
   TABLE_NAMES_OWNER,
-  TABLE_NODE_ADDRESSES,
+  TABLE_NODE_PORT_RANGES,
   TABLE_NUMBERED,
   TABLE_NUMBERS,
   TABLE_SLOTS,
@@ -206,7 +206,7 @@ function describeTables(wasm: Wasm<DiffExports>): void {
       (value === "number" ? TABLE_NUMBERS : 0) |
       (key.includes("number") ? TABLE_NUMBERED : 0) |
       (value === "action" && !name.endsWith("learn") ? TABLE_LEADS : 0) |
-      (name === "node-addresses" ? TABLE_NODE_ADDRESSES : 0);
+      (name === "node-port-ranges" ? TABLE_NODE_PORT_RANGES : 0);
     const at = base + id * DEFINITION_STRIDE;
     memory[at + DEFINITION_KEY_SIZE] = keySize(table);
     memory[at + DEFINITION_VALUE_SIZE] = valueSize(table);

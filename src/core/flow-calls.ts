@@ -3,6 +3,12 @@ import {
   FLOWS_CHUNK_CUT,
   FLOWS_CHUNK_END,
   FLOWS_CHUNK_INTERRUPTED,
+  FLOWS_RANGE4_FIRST,
+  FLOWS_RANGE4_LAST,
+  FLOWS_RANGE4_STRIDE,
+  FLOWS_RANGE6_FIRST,
+  FLOWS_RANGE6_LAST,
+  FLOWS_RANGE6_STRIDE,
   FLOWS_RESULT_DELETIONS,
   FLOWS_RESULT_DELETIONS_LENGTH,
   FLOWS_RESULT_ENTRIES,
@@ -14,6 +20,8 @@ import {
   FLOWS_UDP4,
   FLOWS_UDP6,
 } from "../../asm/layout/flow.ts";
+import type { Cidr, Family } from "../net/address.ts";
+import { lastAddress, removeNested } from "../net/cidr.ts";
 import type { Core, FlowDump } from "./core.ts";
 import { type HeapExports, outOfMemory, type Wasm } from "./load.ts";
 
@@ -22,6 +30,8 @@ export interface FlowsExports extends HeapExports {
   flowsRecord(): number;
   flowsRecordOwner(owner: number, udp: number, tcp: number): number;
   flowsRecordAll(): number;
+  flowsRecordNodePorts(family: number): number;
+  flowsRanges(ipv4: number, ipv6: number): number;
   flowsHaveChanges(): number;
   flowsBegin(): number;
   flowsChunk(bytes: number): number;
@@ -51,8 +61,14 @@ export function flowCalls(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
         granted(done, "record the frontends of a Service");
       },
       recordAll: () => void granted(exports.flowsRecordAll(), "record all frontends"),
+      recordNodePorts: (family) =>
+        void granted(exports.flowsRecordNodePorts(family), "record node ports"),
       hasChanges: () => exports.flowsHaveChanges() !== 0,
-      begin() {
+      begin(local) {
+        const ranges = removeNested(local);
+        const count = (family: Family) => ranges.filter((range) => range.family === family).length;
+        const at = exports.flowsRanges(count(4), count(6));
+        writeRanges(wasm, granted(at, "pass local addresses"), ranges);
         const dumps = exports.flowsBegin();
         if (dumps < 0)
           throw outOfMemory("start a pass over conntrack entries", wasm.u8().byteLength);
@@ -80,4 +96,19 @@ export function flowCalls(wasm: Wasm<FlowsExports>): Pick<Core, "flows"> {
       finish: (again) => exports.flowsFinish(Number(again)),
     },
   };
+}
+
+/** Writes the records to `at`. `ranges` are sorted, IPv4 first. */
+function writeRanges(wasm: Wasm<FlowsExports>, at: number, ranges: readonly Cidr[]): void {
+  const memory = wasm.u8();
+  let range = at;
+  for (const cidr of ranges) {
+    const [first, last, stride] =
+      cidr.family === 4
+        ? [FLOWS_RANGE4_FIRST, FLOWS_RANGE4_LAST, FLOWS_RANGE4_STRIDE]
+        : [FLOWS_RANGE6_FIRST, FLOWS_RANGE6_LAST, FLOWS_RANGE6_STRIDE];
+    memory.set(cidr.bytes, range + first);
+    memory.set(lastAddress(cidr), range + last);
+    range += stride;
+  }
 }

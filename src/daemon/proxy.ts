@@ -11,7 +11,9 @@ import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { FlowReconciler } from "../conntrack/reconcile-flows.ts";
 import type { Core } from "../core/core.ts";
-import { type AddressWatch, watchAddresses } from "../netlink/interface-addresses.ts";
+import type { Cidr } from "../net/address.ts";
+import { LOOPBACK } from "../net/cidr.ts";
+import { type LocalRangesWatch, watchLocalRanges } from "../netlink/local-ranges.ts";
 import { UnsupportedFeatures } from "../observe/unsupported-features.ts";
 import type { MemoryReclaimer } from "../os/memory.ts";
 import type { Source, SourceEvents } from "../source/source.ts";
@@ -22,7 +24,7 @@ import { Pacer, type SyncIntervals } from "../sync/pacer.ts";
 import { PlanInputs } from "../sync/plan-inputs.ts";
 import { RepairTiming } from "../sync/repair-timing.ts";
 import { NO_CONFLICT, waitForConflictEnd } from "../takeover/await-conflict.ts";
-import { skeletonOptions, usesPodCidrs } from "./backend-options.ts";
+import { needsRouteLocalnet, skeletonOptions, usesPodCidrs } from "./backend-options.ts";
 import type { CreateSource } from "./choose-source.ts";
 import type { Telemetry } from "./telemetry.ts";
 
@@ -77,7 +79,7 @@ export class RunningProxy {
   readonly #repairs: RepairTiming;
   readonly #resolveFirstSync: () => void;
   #config: Config;
-  #addresses: AddressWatch | undefined;
+  #localRanges: LocalRangesWatch | undefined;
   #syncing: { readonly loop: SyncLoop; readonly pacer: Pacer } | undefined;
   /** The wait for a kube-proxy that writes the same chains. Nothing is written before it ends. */
   #conflict = NO_CONFLICT;
@@ -113,6 +115,7 @@ export class RunningProxy {
       clock,
       log,
       report: (report) => telemetry.metrics.flowsChecked(report),
+      nodePortRanges: () => this.#nodePortRanges(),
     });
     this.#repairs = new RepairTiming({ clock, log, repair: () => this.#repair() });
     const first = Promise.withResolvers<void>();
@@ -134,9 +137,9 @@ export class RunningProxy {
   async start(): Promise<void> {
     const { clock, nodeName } = this.#options;
     const { ownRules: own } = this.backend.capabilities;
-    this.#addresses = watchAddresses(clock, (list) => {
-      this.inputs.setInterfaceAddresses(list);
-      this.#request();
+    this.#localRanges = watchLocalRanges(clock, (ranges, gained) => {
+      if (this.inputs.setLocalRanges(ranges)) this.#request();
+      if (this.#watching) this.#checkNodePortFlows(gained);
     });
     this.#conflict = await waitForConflictEnd({ clock, log: this.#log, own });
     const free = await this.#conflict.noConflict;
@@ -170,7 +173,7 @@ export class RunningProxy {
     this.#repairs.stop();
     this.#flows.close();
     this.#syncing?.pacer.stop();
-    this.#addresses?.close();
+    this.#localRanges?.close();
     const closed = Promise.resolve(this.backend.close());
     const deadline = new Promise<void>((resolve) => {
       this.#options.clock.after(STOP_TIMEOUT_MS, resolve);
@@ -293,10 +296,33 @@ export class RunningProxy {
   #synced(report: SyncReport): void {
     if (!this.telemetry.synced(report)) return;
     this.unsupportedFeatures.update(this.#config, this.inputs.node);
-    if (!this.#watching) this.#watch();
-    this.#watching = true;
+    if (!this.#watching) {
+      this.#watch();
+      this.#watching = true;
+      // The node may have gained an address while no Sluice ran.
+      this.#checkNodePortFlows();
+    }
     this.#resolveFirstSync();
     this.#options.memory.syncCompleted(report.operations);
+  }
+
+  /**
+   * Looks for connections to node ports that began before these ranges were local; all local ranges
+   * by default.
+   */
+  #checkNodePortFlows(gained?: readonly Cidr[]): void {
+    const { core, inputs } = this;
+    const served = inputs.localNodePortRanges(gained);
+    for (const family of [4, 6] as const) {
+      if (served.some((range) => range.family === family)) core.flows.recordNodePorts(family);
+    }
+    if (core.flows.hasChanges()) this.#flows.changed();
+  }
+
+  /** The local addresses that serve node ports. */
+  #nodePortRanges(): readonly Cidr[] {
+    const ranges = this.inputs.localNodePortRanges();
+    return needsRouteLocalnet(this.backend, this.#config) ? [...ranges, LOOPBACK[4]] : ranges;
   }
 
   #watch(): void {

@@ -68,8 +68,8 @@ export const TABLES = [
   { name: "restricted", key: ["address", "protocol", "port"], value: "none" },
   /** Guarded frontend and a source range that may use it. */
   { name: "allowed-sources", key: ["address", "protocol", "port", "range"], value: "none" },
-  /** Addresses of this node that serve node ports. */
-  { name: "node-addresses", key: ["address"], value: "none" },
+  /** Ranges that serve node ports, on the addresses in them that are this node's. */
+  { name: "node-port-ranges", key: ["range"], value: "none" },
   /** Ranges of clusterIPs; traffic to an unallocated one is dropped. */
   { name: "service-cidrs", key: ["range"], value: "none" },
   /** HealthCheckNodePorts that the rules accept; only with iptables. */
@@ -136,7 +136,7 @@ export function tableKind(id: TableId): TableKind & { readonly name: TableName }
   return TABLES[id >> 1] as (typeof TABLES)[number];
 }
 
-/** Returns the name used in the kernel and in all output: `frontends4`, `node-addresses6`. */
+/** Returns the name used in the kernel and in all output: `frontends4`, `cluster-ips6`. */
 export function tableLabel(id: TableId): string {
   return `${tableKind(id).name}${tableFamily(id)}`;
 }

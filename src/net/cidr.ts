@@ -3,7 +3,24 @@
  * need.
  */
 import { readU8 } from "../base/bytes.ts";
-import { type Address, type Cidr, compareAddresses, compareBytes } from "./address.ts";
+import { type Address, type Cidr, compareAddresses, compareBytes, type Family } from "./address.ts";
+
+/** 127.0.0.0/8 and ::1/128 */
+export const LOOPBACK: { readonly [family in Family]: Cidr } = {
+  4: { family: 4, bytes: Uint8Array.of(127, 0, 0, 0), prefix: 8 },
+  6: {
+    family: 6,
+    bytes: Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1),
+    prefix: 128,
+  },
+};
+
+/** fe80::/10 */
+export const LINK_LOCAL_IPV6: Cidr = {
+  family: 6,
+  bytes: Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+  prefix: 10,
+};
 
 /** Returns the range that contains only this address. */
 export function cidrOf(address: Address): Cidr {
@@ -54,6 +71,18 @@ export function removeNested(cidrs: readonly Cidr[]): Cidr[] {
     if (before === undefined || !cidrContains(before, cidr)) kept.push(cidr);
   }
   return kept;
+}
+
+/** Returns the addresses that both lists contain, as sorted and disjoint ranges. */
+export function intersectRanges(a: readonly Cidr[], b: readonly Cidr[]): Cidr[] {
+  return removeNested(
+    a.flatMap((one) =>
+      b.flatMap((other) => {
+        if (one.prefix <= other.prefix) return cidrContains(one, other) ? [other] : [];
+        return cidrContains(other, one) ? [one] : [];
+      }),
+    ),
+  );
 }
 
 /** Sets all bits after the prefix to the bits of `fill` (0 or 0xff). */

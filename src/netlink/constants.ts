@@ -10,6 +10,7 @@ export const SOL_NETLINK = 270;
 export const NETLINK_ADD_MEMBERSHIP = 1;
 export const NETLINK_CAP_ACK = 10;
 export const NETLINK_EXT_ACK = 11;
+export const NETLINK_GET_STRICT_CHK = 12;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
 export const NLM_F_REQUEST = 0x1;
@@ -60,24 +61,29 @@ export const BPF_JUMP_FALSE = 3;
 export const BPF_OPERAND = 4;
 export const BPF_INSTRUCTION_BYTES = 8;
 export const BPF_LD_W_ABS = 0x20;
+export const BPF_LD_B_ABS = 0x30;
 export const BPF_JEQ_K = 0x15;
 export const BPF_RET_K = 0x06;
 
-// linux/rtnetlink.h, linux/if_addr.h, linux/if_link.h
+// linux/rtnetlink.h, linux/if_link.h
 export const RTM_GETLINK = 18;
-export const RTM_NEWADDR = 20;
-export const RTM_GETADDR = 22;
-export const RTNLGRP_IPV4_IFADDR = 5;
-export const RTNLGRP_IPV6_IFADDR = 9;
-export const IFA_ADDRESS = 1;
-export const IFA_LOCAL = 2;
-export const IFA_FLAGS = 8;
+export const RTM_NEWROUTE = 24;
+export const RTM_DELROUTE = 25;
+export const RTM_GETROUTE = 26;
+export const RTNLGRP_IPV4_ROUTE = 7;
+export const RTNLGRP_IPV6_ROUTE = 11;
+/** A route to this node itself. */
+export const RTN_LOCAL = 2;
+export const RT_TABLE_LOCAL = 255;
+export const RTA_DST = 1;
+export const RTA_OIF = 4;
+export const RTA_TABLE = 15;
 export const IFLA_IFNAME = 3;
-// struct ifaddrmsg
-export const IFADDRMSG_PREFIX_LENGTH = 1;
-export const IFADDRMSG_FLAGS = 2;
-export const IFADDRMSG_SCOPE = 3;
-export const IFADDRMSG_INDEX = 4;
-export const IFADDRMSG_LEN = 8;
+// struct rtmsg
+export const RTMSG_FAMILY = 0;
+export const RTMSG_PREFIX_LENGTH = 1;
+export const RTMSG_TABLE = 4;
+export const RTMSG_TYPE = 7;
+export const RTMSG_LEN = 12;
 /** Length of struct ifinfomsg. */
 export const IFINFOMSG_LEN = 16;

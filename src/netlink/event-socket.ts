@@ -8,6 +8,7 @@
 import type { Clock } from "../base/clock.ts";
 import * as libc from "../os/libc.ts";
 import { EINTR, ENOBUFS, MSG_DONTWAIT } from "../os/posix.ts";
+import type { EventFilter } from "./event-filter.ts";
 import { openNetlink } from "./socket.ts";
 
 /** Interval in ms for reading a socket that the event loop cannot watch. */
@@ -36,8 +37,8 @@ type Connect = (options: {
 export type DatagramListener = (bytes: Uint8Array | undefined) => void;
 
 export interface SubscribeOptions {
-  /** Port id of a socket. Events that it causes are not reported. */
-  readonly ignore?: number;
+  /** Events that it drops are not reported. */
+  readonly filter?: EventFilter;
   /** Replaces Bun.connect in tests. */
   readonly connect?: Connect;
 }
@@ -51,7 +52,7 @@ export function subscribe(
   groups: readonly number[],
   clock: Clock,
   event: DatagramListener,
-  { ignore, connect = Bun.connect as unknown as Connect }: SubscribeOptions = {},
+  { filter, connect = Bun.connect as unknown as Connect }: SubscribeOptions = {},
 ): Subscription {
   let open = true;
   let stop = () => {};
@@ -90,14 +91,14 @@ export function subscribe(
   const restart = () => {
     if (!open) return;
     try {
-      start(openNetlink(protocol, groups, ignore));
+      start(openNetlink(protocol, groups, filter));
       event(undefined);
     } catch {
       // The process is temporarily out of memory or descriptors.
       stop = clock.after(REOPEN_MS, restart);
     }
   };
-  start(openNetlink(protocol, groups, ignore));
+  start(openNetlink(protocol, groups, filter));
   return {
     close() {
       open = false;

@@ -10,7 +10,6 @@ import {
   ENOBUFS,
   MSG_DONTWAIT,
   MSG_TRUNC,
-  SO_ATTACH_FILTER,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
   SO_SNDBUF,
@@ -23,17 +22,10 @@ import {
 import { systemError } from "../os/system-error.ts";
 import {
   AF_NETLINK,
-  BPF_CODE,
-  BPF_INSTRUCTION_BYTES,
-  BPF_JEQ_K,
-  BPF_JUMP_FALSE,
-  BPF_JUMP_TRUE,
-  BPF_LD_W_ABS,
-  BPF_OPERAND,
-  BPF_RET_K,
   NETLINK_ADD_MEMBERSHIP,
   NETLINK_CAP_ACK,
   NETLINK_EXT_ACK,
+  NETLINK_GET_STRICT_CHK,
   NLM_F_ACK_TLVS,
   NLM_F_DUMP_INTR,
   NLMSG_DONE,
@@ -41,7 +33,6 @@ import {
   NLMSG_FLAGS,
   NLMSG_HDRLEN,
   NLMSG_LENGTH,
-  NLMSG_PORT_ID,
   NLMSG_SEQUENCE,
   NLMSG_TYPE,
   NLMSGERR_ATTR_MSG,
@@ -52,6 +43,7 @@ import {
   SOCKADDR_NL_PORT_ID,
   SOL_NETLINK,
 } from "./constants.ts";
+import { attachFilter, type EventFilter } from "./event-filter.ts";
 import { AttributeReader, alignTo4 } from "./message.ts";
 import type { Refusal } from "./netlink-errors.ts";
 
@@ -99,9 +91,6 @@ const RECEIVE_BUFFER = 8 << 20;
  */
 const READ_SIZE = 1 << 16;
 
-/** The filter passes the whole datagram. */
-const BPF_ALL = 0xffffffff;
-
 /** Operations and a cause, for messages. */
 const RECEIVE = "receive from netlink socket";
 const DUMP = "read netlink dump";
@@ -109,12 +98,12 @@ const NO_ANSWER = "no answer from the kernel (EAGAIN)";
 
 /**
  * Opens a socket of the netlink family `protocol`, joined to `groups`, with the largest permitted
- * buffers. It does not receive events that the socket with the port id `ignore` caused.
+ * buffers. It receives the events that the filter passes.
  */
 export function openNetlink(
   protocol: number,
   groups: readonly number[] = [],
-  ignore?: number,
+  filter?: EventFilter,
 ): number {
   const what = "open netlink socket";
   const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
@@ -128,7 +117,9 @@ export function openNetlink(
   for (const name of [NETLINK_CAP_ACK, NETLINK_EXT_ACK]) {
     if (result >= 0) result = libc.setOption(fd, SOL_NETLINK, name, 1);
   }
-  if (result >= 0 && ignore !== undefined) result = ignoreSender(fd, ignore);
+  if (result >= 0 && filter !== undefined) result = attachFilter(fd, filter);
+  // Since Linux 4.20, the kernel then filters dumps of routes. An older one refuses the option.
+  if (result >= 0) libc.setOption(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
   for (const group of groups) {
     if (result >= 0) result = libc.setOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);
   }
@@ -147,37 +138,6 @@ function grow(fd: number, force: number, plain: number, bytes: number): void {
   if (libc.setOption(fd, SOL_SOCKET, force, bytes) < 0) {
     libc.setOption(fd, SOL_SOCKET, plain, bytes);
   }
-}
-
-/**
- * Drops events that the socket with this port id caused. The kernel runs this filter (classic BPF)
- * before it queues a datagram, so they neither fill the buffer nor wake the process. All events in
- * a datagram have the same sender. Returns the result of the system call.
- */
-function ignoreSender(fd: number, portId: number): number {
-  const program = [
-    // BPF loads are big-endian, but the field is in host order.
-    [BPF_LD_W_ABS, 0, 0, NLMSG_PORT_ID],
-    [BPF_JEQ_K, 0, 1, swapped(portId)],
-    [BPF_RET_K, 0, 0, 0],
-    [BPF_RET_K, 0, 0, BPF_ALL],
-  ] as const;
-  const bytes = new Uint8Array(new ArrayBuffer(program.length * BPF_INSTRUCTION_BYTES));
-  const view = new DataView(bytes.buffer);
-  for (const [index, [code, whenTrue, whenFalse, value]] of program.entries()) {
-    const at = index * BPF_INSTRUCTION_BYTES;
-    view.setUint16(at + BPF_CODE, code, true);
-    view.setUint8(at + BPF_JUMP_TRUE, whenTrue);
-    view.setUint8(at + BPF_JUMP_FALSE, whenFalse);
-    view.setUint32(at + BPF_OPERAND, value, true);
-  }
-  return libc.setProgram(fd, SOL_SOCKET, SO_ATTACH_FILTER, bytes, program.length);
-}
-
-function swapped(value: number): number {
-  const view = new DataView(new ArrayBuffer(4));
-  view.setUint32(0, value);
-  return view.getUint32(0, true);
 }
 
 export class NetlinkSocket implements Netlink {

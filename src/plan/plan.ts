@@ -6,10 +6,9 @@
 import type { EndpointSelection } from "../model/choice.ts";
 import { addressKey, type FrontendKey } from "../model/frontend-key.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
-import { OWNER_NODE } from "../model/owner.ts";
 import type { Service, ServiceId } from "../model/service.ts";
 import { tableId } from "../model/tables.ts";
-import type { Address, Cidr, Family } from "../net/address.ts";
+import type { Cidr, Family } from "../net/address.ts";
 import type { ExpandedService } from "../state/frontends.ts";
 import type { AffinityMaps } from "./affinity-maps.ts";
 import type { DesiredWriter } from "./desired.ts";
@@ -23,8 +22,8 @@ export interface PlanContext {
   readonly claims: { holds(id: ServiceId, key: FrontendKey): boolean };
   /** Sorted and disjoint (state/service-cidrs.ts). */
   readonly serviceCidrs: readonly Cidr[];
-  /** The addresses that serve node ports, without duplicates (state/node-port-addresses.ts). */
-  readonly nodePortAddresses: readonly Address[];
+  /** Sorted and disjoint (state/node-port-ranges.ts). */
+  readonly nodePortRanges: readonly Cidr[];
   /** Whether the backend opens healthCheckNodePorts in the firewall. */
   readonly opensHealthCheckPorts: boolean;
   /** Undefined if the backend does not remember clients in maps of its own. */
@@ -32,7 +31,7 @@ export interface PlanContext {
 }
 
 const CLUSTER_IPS = { 4: tableId("cluster-ips", 4), 6: tableId("cluster-ips", 6) };
-const NODE_ADDRESSES = { 4: tableId("node-addresses", 4), 6: tableId("node-addresses", 6) };
+const NODE_PORT_RANGES = { 4: tableId("node-port-ranges", 4), 6: tableId("node-port-ranges", 6) };
 const HEALTH_CHECK_PORTS = {
   4: tableId("health-check-ports", 4),
   6: tableId("health-check-ports", 6),
@@ -76,9 +75,7 @@ export function planService(
 
 /** Writes the elements that belong to the node itself. */
 export function planNode(context: PlanContext, writer: DesiredWriter): void {
-  for (const address of context.nodePortAddresses) {
-    writer.address(NODE_ADDRESSES[address.family], OWNER_NODE, address.bytes);
-  }
+  for (const cidr of context.nodePortRanges) writer.range(NODE_PORT_RANGES[cidr.family], cidr);
   for (const cidr of context.serviceCidrs) writer.range(SERVICE_CIDRS[cidr.family], cidr);
 }
 

@@ -1,17 +1,27 @@
 /**
- * Holds the inputs of the plan other than Services: this node, its addresses, and the ServiceCIDRs.
+ * Holds the inputs of the plan other than Services: this node, the addresses that serve node ports,
+ * and the ServiceCIDRs.
  */
 
 import type { Core } from "../core/core.ts";
 import type { NodeFacts } from "../model/node-facts.ts";
-import { type Address, type Cidr, isLinkLocal, printAddress, printCidr } from "../net/address.ts";
+import {
+  type Address,
+  type Cidr,
+  compareAddresses,
+  isLinkLocal,
+  isLoopback,
+  printAddress,
+  printCidr,
+} from "../net/address.ts";
+import { cidrContains, intersectRanges } from "../net/cidr.ts";
 import { AffinityMaps } from "../plan/affinity-maps.ts";
 import type { PlanContext } from "../plan/plan.ts";
 import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import type { FrontendClaims } from "../state/claims.ts";
 import { readNode, withBindAddress } from "../state/node.ts";
-import { type NodePortAddresses, nodePortAddresses } from "../state/node-port-addresses.ts";
+import { type NodePortAddresses, nodePortRanges } from "../state/node-port-ranges.ts";
 import { ServiceCidrs } from "../state/service-cidrs.ts";
 
 /** The settings that the plan depends on. */
@@ -49,7 +59,7 @@ export class PlanInputs {
   #facts: NodeFacts;
   #nodeSeen = false;
   #podCidrs: readonly Cidr[] = [];
-  #interfaces: readonly Address[] = [];
+  #local: readonly Cidr[] = [];
   #version = 0;
 
   constructor(options: PlanInputsOptions) {
@@ -129,10 +139,19 @@ export class PlanInputs {
     this.#version++;
   }
 
-  /** Takes the addresses that are currently on this node's interfaces. */
-  setInterfaceAddresses(addresses: readonly Address[]): void {
-    this.#interfaces = addresses;
-    this.#version++;
+  /**
+   * Takes the ranges that the kernel currently considers local. No element depends on them. Reports
+   * whether `listenAddresses` changed.
+   */
+  setLocalRanges(ranges: readonly Cidr[]): boolean {
+    const before = this.listenAddresses().join();
+    this.#local = ranges;
+    return this.listenAddresses().join() !== before;
+  }
+
+  /** The local ranges in which node ports answer, sorted and disjoint. */
+  localNodePortRanges(among = this.#local): readonly Cidr[] {
+    return intersectRanges(this.#nodePortRanges(), among).filter((range) => !isLoopback(range));
   }
 
   /** Increases whenever the result of `planNode` may differ. */
@@ -148,8 +167,12 @@ export class PlanInputs {
   listenAddresses(): readonly string[] {
     const { primary, cidrs } = this.#settings.nodePortAddresses;
     if (!primary && cidrs.every(({ prefix }) => prefix === 0)) return ["::"];
-    const addresses = this.#nodePortAddresses().filter((address) => !isLinkLocal(address));
-    return addresses.map(({ bytes }) => printAddress(bytes));
+    const served = this.#nodePortRanges();
+    return this.#local
+      .filter((range) => range.prefix === range.bytes.length * 8 && !isLinkLocal(range))
+      .filter((range) => !isLoopback(range) && served.some((each) => cidrContains(each, range)))
+      .sort(compareAddresses)
+      .map(({ bytes }) => printAddress(bytes));
   }
 
   context(): PlanContext {
@@ -160,15 +183,14 @@ export class PlanInputs {
       primary: nodeIPs,
       claims,
       serviceCidrs: this.#cidrs.cidrs,
-      nodePortAddresses: this.#nodePortAddresses(),
+      nodePortRanges: this.#nodePortRanges(),
       opensHealthCheckPorts,
       affinityMaps: affinityMaps ? new AffinityMaps(core) : undefined,
     };
   }
 
-  #nodePortAddresses(): readonly Address[] {
-    const option = this.#settings.nodePortAddresses;
-    return nodePortAddresses(option, this.#facts.nodeIPs, this.#interfaces);
+  #nodePortRanges(): readonly Cidr[] {
+    return nodePortRanges(this.#settings.nodePortAddresses, this.#facts.nodeIPs);
   }
 }
 

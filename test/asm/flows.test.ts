@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
+import { parseRange } from "../../harness/plan/plan-text.ts";
 import { assertProperty, IS_FUZZ, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import {
   checkChunk,
@@ -10,6 +11,7 @@ import { encodeAction } from "../../src/model/actions.ts";
 import { OWNER_ADOPTED, OWNER_NODE, type OwnerId } from "../../src/model/owner.ts";
 import type { ServiceId } from "../../src/model/service.ts";
 import { tableId } from "../../src/model/tables.ts";
+import { lastAddress } from "../../src/net/cidr.ts";
 import { DesiredWriter } from "../../src/plan/desired.ts";
 import { frontendsOf } from "../../src/state/frontends.ts";
 import { corrupt, corruption, doneMessage, type Entry, entryMessage } from "./flow-entries.ts";
@@ -20,7 +22,8 @@ const FAMILIES = [4, 6] as const;
 setDefaultTimeout(PROPERTY_LIMIT_MS);
 let version = 0;
 const REJECT = encodeAction({ verb: "reject" });
-const NODE_ADDRESS = { 4: "c6336401", 6: "fd000000000000000000000000000001" };
+/** Local ranges that serve node ports: two of each family, in the order that the core gets them. */
+const LOCAL = ["fd00::1/128", "203.0.113.0/24", "198.51.100.1/32", "fd01::/64"].map(parseRange);
 /** Its frontends were read from the kernel and have no owner yet. */
 const ADOPTED = 3;
 
@@ -63,11 +66,14 @@ const given: fc.Arbitrary<Given> = fc.record({
  * endpoint.
  */
 const ADDRESSES = {
-  4: ["0a600001", "0a600002", "0a600003", "0a010001", "0a010002", "0a010003", NODE_ADDRESS[4]],
+  4: [
+    ...["0a600001", "0a600002", "0a600003", "0a010001", "0a010002", "0a010003"],
+    ...["c6336401", "cb0071ff"],
+  ],
   6: [
     ...[1, 2, 3].map((number) => address(6, "96", number)),
     ...[1, 2, 3].map((number) => address(6, "01", number)),
-    NODE_ADDRESS[6],
+    ...["fd000000000000000000000000000001", "fd01000000000000ffffffffffffffff"],
   ],
 };
 const entry: fc.Arbitrary<Entry> = fc.constantFrom(...FAMILIES).chain((family) =>
@@ -105,14 +111,7 @@ function build(core: TestCore, services: readonly Given[]): FlowsWorld {
   const changed = new Set<string>();
   const ids = services.map((_, index) => feed(core, services, index));
   const writer = new DesiredWriter((bytes) => core.reserveDesired(bytes));
-  for (const family of FAMILIES) {
-    writer.address(
-      tableId("node-addresses", family),
-      OWNER_NODE,
-      Uint8Array.fromHex(NODE_ADDRESS[family]),
-    );
-  }
-  const owners: OwnerId[] = [OWNER_NODE];
+  const owners: OwnerId[] = [];
   for (const [index, id] of ids.entries()) {
     const own = services[index] as Given;
     const service = core.readService(id);
@@ -147,8 +146,12 @@ function build(core: TestCore, services: readonly Given[]): FlowsWorld {
       }
     }
   }
-  const nodeAddresses = new Set(FAMILIES.map((family) => `${family} ${NODE_ADDRESS[family]}`));
-  return { changed, held, nodeAddresses };
+  const nodePortRanges = LOCAL.map((range) => ({
+    family: range.family,
+    first: range.bytes.toHex(),
+    last: lastAddress(range).toHex(),
+  }));
+  return { changed, held, nodePortRanges };
 }
 
 function serving({ endpoints }: Given, family: Family): Set<string> {
@@ -228,7 +231,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
       fc.property(worlds, chunks, (services, datagrams) => {
         const core = createTestCore(build_);
         const world = build(core, services);
-        core.flows.begin();
+        core.flows.begin(LOCAL);
         for (const datagram of datagrams) {
           const bytes = Buffer.concat([...datagram.map(entryMessage), doneMessage(0)]);
           const expected = checkChunk(bytes, world);
@@ -253,7 +256,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
       fc.property(worlds, fc.array(entry, { maxLength: 8 }), corruption, (services, all, how) => {
         const core = createTestCore(build_);
         const world = build(core, services);
-        core.flows.begin();
+        core.flows.begin(LOCAL);
         // Earlier contents of this memory must not show through.
         core.flows.check(Buffer.concat(Array.from({ length: 12 }, () => entryMessage(WHOLE))));
         const bytes = corrupt(Buffer.concat([...all.map(entryMessage), doneMessage(0)]), how);
@@ -273,7 +276,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
   test("an entry that is cut at any byte is ignored, and never read beyond its end", () => {
     const core = createTestCore(build_);
     const world = build(core, ALL_CHANGED);
-    core.flows.begin();
+    core.flows.begin(LOCAL);
     const bytes = entryMessage(WHOLE);
     for (let length = 0; length < bytes.length; length++) {
       const cut = bytes.slice(0, length);
@@ -286,10 +289,94 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     expect(resultOf(core, bytes)).toMatchObject({ entries: 1, stale: 1 });
   });
 
+  test.each([
+    ["c6336400", false],
+    ["c6336401", true],
+    ["c6336402", false],
+    ["cb0070ff", false],
+    ["cb007100", true],
+    ["cb0071ff", true],
+    ["cb007200", false],
+    ["0a000001", false],
+    ["fd000000000000000000000000000000", false],
+    ["fd000000000000000000000000000001", true],
+    ["fd000000000000000000000000000002", false],
+    ["fd010000000000000000000000000000", true],
+    ["fd01000000000000ffffffffffffffff", true],
+    ["fd010000000000010000000000000000", false],
+    ["c6336401000000000000000000000000", false],
+  ] as const)("a connection to the node port at %s ends: %p", (destination, ends) => {
+    const core = createTestCore(build_);
+    build(core, ALL_CHANGED);
+    core.flows.begin(LOCAL);
+    const family = destination.length === 8 ? 4 : 6;
+    const source = address(family, "01", 1);
+    const bytes = entryMessage({ ...WHOLE, family, destination, destinationPort: 30_053, source });
+    expect(resultOf(core, bytes).stale).toBe(Number(ends));
+  });
+
+  test("without local ranges, no connection to a node port ends", () => {
+    const core = createTestCore(build_);
+    build(core, ALL_CHANGED);
+    core.flows.begin(LOCAL);
+    core.flows.finish(true);
+    core.flows.begin([]);
+    const bytes = entryMessage({ ...WHOLE, destination: "c6336401", destinationPort: 30_053 });
+    expect(resultOf(core, bytes).stale).toBe(0);
+  });
+
+  test("further addresses for node ports record every node port of the family, and nothing else", () => {
+    const core = createTestCore(build_);
+    build(core, ALL_CHANGED);
+    core.flows.begin(LOCAL);
+    core.flows.finish(false);
+    const plan = (...ranges: readonly string[]) => {
+      const writer = new DesiredWriter((bytes) => core.reserveDesired(bytes));
+      for (const range of ranges.map(parseRange)) {
+        writer.range(tableId("node-port-ranges", range.family), range);
+      }
+      core.diff(writer.bytes, [OWNER_NODE]);
+      core.commit();
+      core.flows.recordCommit();
+    };
+    plan("198.51.100.0/24");
+    expect(core.flows.begin(LOCAL).map(({ protocol, family }) => protocol + family)).toEqual([
+      "UDP4",
+      "TCP4",
+    ]);
+    const to = (destination: string, destinationPort: number) =>
+      resultOf(core, entryMessage({ ...WHOLE, destination, destinationPort })).stale;
+    expect([to("c6336401", 30_053), to("0a600001", 53)]).toEqual([1, 0]);
+    core.flows.finish(false);
+    plan("198.51.100.0/24", "fd00::/64");
+    expect(core.flows.begin(LOCAL)).toEqual([
+      { family: 6, protocol: "UDP" },
+      { family: 6, protocol: "TCP" },
+    ]);
+    core.flows.finish(false);
+    plan("198.51.100.0/24");
+    expect(core.flows.hasChanges()).toBe(false);
+  });
+
+  test("the node ports of a family are recorded on demand, if there are any", () => {
+    const core = createTestCore(build_);
+    core.flows.recordNodePorts(4);
+    expect(core.flows.hasChanges()).toBe(false);
+    build(core, ALL_CHANGED);
+    core.flows.begin(LOCAL);
+    core.flows.finish(false);
+    core.flows.recordNodePorts(6);
+    expect(core.flows.begin(LOCAL)).toEqual([
+      { family: 6, protocol: "UDP" },
+      { family: 6, protocol: "TCP" },
+    ]);
+    core.flows.finish(false);
+  });
+
   test("the endpoints of a frontend are looked up again after every change", () => {
     const core = createTestCore(build_);
     build(core, ALL_CHANGED);
-    core.flows.begin();
+    core.flows.begin(LOCAL);
     const bytes = entryMessage(WHOLE);
     expect(resultOf(core, bytes).stale).toBe(1);
     const [first, ...others] = ALL_CHANGED;
@@ -303,7 +390,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
   test("a failed pass is requested again, and the new one has the same dumps", () => {
     const core = createTestCore(build_);
     build(core, ALL_CHANGED);
-    const dumps = core.flows.begin();
+    const dumps = core.flows.begin(LOCAL);
     expect(dumps.map(({ protocol, family }) => protocol + family)).toEqual([
       "UDP4",
       "TCP4",
@@ -312,17 +399,17 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     ]);
     core.flows.finish(true);
     expect(core.flows.hasChanges()).toBe(true);
-    expect(core.flows.begin()).toEqual(dumps);
+    expect(core.flows.begin(LOCAL)).toEqual(dumps);
     core.flows.finish(false);
     expect(core.flows.hasChanges()).toBe(false);
-    expect(core.flows.begin()).toEqual([]);
+    expect(core.flows.begin(LOCAL)).toEqual([]);
   });
 
   test.each([1, 105])(
     "the error %i that ends a dump is reported, and so is an interruption",
     (errno) => {
       const core = createTestCore(build_);
-      core.flows.begin();
+      core.flows.begin(LOCAL);
       expect(core.flows.check(doneMessage(errno, 0x12))).toMatchObject({
         end: true,
         errno,
@@ -336,7 +423,7 @@ describe.each([...BUILDS])("flows (%s)", (build_) => {
     const core = createTestCore(build_);
     const once = () => {
       build(core, ALL_CHANGED);
-      core.flows.begin();
+      core.flows.begin(LOCAL);
       core.flows.check(entryMessage(WHOLE));
       core.flows.finish(false);
     };

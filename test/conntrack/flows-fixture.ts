@@ -5,6 +5,7 @@
 import { afterEach, beforeEach } from "bun:test";
 import { run } from "../../harness/commands.ts";
 import { useFreshNetns } from "../../harness/fresh-netns.ts";
+import { parseRange } from "../../harness/plan/plan-text.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
@@ -18,7 +19,7 @@ import {
 const PORTS = [{ name: "http", protocol: "UDP", port: 53, nodePort: 30_053 }];
 const CLIENT = { 4: "10.244.9.9", 6: "fd00:10:244::9" };
 /** A node address with node ports. */
-const NODE = new Uint8Array([198, 51, 100, 1]);
+const NODE = parseRange("198.51.100.1/32");
 
 /** The fields that give a Service a node port and an external address. */
 export const NODE_PORT = { type: "NodePort", externalIPs: ["192.0.2.53"] };
@@ -47,7 +48,7 @@ export class FlowsFixture {
       this.reports = [];
       this.#wake = () => {};
       this.#world = syncWorld();
-      this.world.inputs.setInterfaceAddresses([{ family: 4, bytes: NODE }]);
+      this.world.inputs.setLocalRanges([NODE]);
       this.use();
     });
     afterEach(() => {
@@ -81,6 +82,7 @@ export class FlowsFixture {
         this.reports.push(report);
         this.#wake();
       },
+      nodePortRanges: () => this.world.inputs.localNodePortRanges(),
       ...(open && { open }),
     });
   }

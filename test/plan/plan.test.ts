@@ -694,12 +694,12 @@ const NODE: readonly Case[] = [
     services: [],
     endpoints: [],
     node: {
-      nodePortAddresses: ["192.168.0.10", "fd00:9::1"],
+      nodePortRanges: ["192.168.0.0/24", "fd00:9::1/128"],
       serviceCidrs: ["10.96.0.0/12", "fd00::/108"],
     },
     want: `
-      node-addresses4 192.168.0.10 (node)
-      node-addresses6 fd00:9::1 (node)
+      node-port-ranges4 192.168.0.0/24 (node)
+      node-port-ranges6 fd00:9::1/128 (node)
       service-cidrs4 10.96.0.0/12 (node)
       service-cidrs6 fd00::/108 (node)`,
   },

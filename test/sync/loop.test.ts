@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
+import { parseRange } from "../../harness/plan/plan-text.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { type TableName, tableId, tableLabel } from "../../src/model/tables.ts";
@@ -456,7 +457,10 @@ describe("SyncLoop", () => {
     const count = before.backend.transactions.length;
     const after = syncWorld(before.backend);
     await after.sync();
-    expect(after.backend.print()).toEqual([]);
+    expect(after.backend.print()).toEqual([
+      "node-port-ranges4 0.0.0.0/0",
+      "node-port-ranges6 ::/0",
+    ]);
     const sweeps = after.backend.transactions.slice(count);
     expect(sweeps.length).toBeGreaterThan(2);
     for (const { deletes } of sweeps) expect(deletes).toBeLessThanOrEqual(20_000);
@@ -476,27 +480,31 @@ describe("SyncLoop", () => {
       world.remove("Service", service(name, `10.96.0.${i + 1}`));
     }
     await world.sync();
-    expect(world.backend.print()).toEqual([]);
+    expect(world.backend.print()).toEqual([
+      "node-port-ranges4 0.0.0.0/0",
+      "node-port-ranges6 ::/0",
+    ]);
     for (const { deletes } of world.backend.transactions.slice(count)) {
       expect(deletes).toBeLessThanOrEqual(50_000);
     }
     expect(world.backend.transactions.length).toBeGreaterThan(count + 1);
   });
 
-  test("the node's own elements follow its addresses and the Service CIDRs", async () => {
+  test("the node's own elements follow its settings, its endpoints and the Service CIDRs", async () => {
     const world = await threeServices();
-    world.inputs.setInterfaceAddresses([
-      { family: 4, bytes: new Uint8Array([192, 0, 2, 7]) },
-      { family: 4, bytes: new Uint8Array([127, 0, 0, 1]) },
-    ]);
     world.inputs.setServiceCidrs([
       { metadata: { name: "kubernetes" }, spec: { cidrs: ["10.96.0.0/16"] } },
     ]);
     await world.sync();
-    expect(world.backend.table("node-addresses4")).toEqual(["node-addresses4 192.0.2.7"]);
+    expect(world.backend.table("node-port-ranges4")).toEqual(["node-port-ranges4 0.0.0.0/0"]);
     expect(world.backend.table("service-cidrs4")).toEqual(["service-cidrs4 10.96.0.0/16"]);
-    world.inputs.setInterfaceAddresses([]);
+    world.inputs.configure({
+      bindAddress: "0.0.0.0",
+      externalIPs: true,
+      nodePortAddresses: { primary: false, cidrs: [parseRange("192.0.2.0/24")] },
+    });
+    world.put("EndpointSlice", slice("a-1", "a", ["10.1.0.2"]));
     await world.sync();
-    expect(world.backend.table("node-addresses4")).toEqual([]);
+    expect(world.backend.table("node-port-ranges4")).toEqual(["node-port-ranges4 192.0.2.0/24"]);
   });
 });

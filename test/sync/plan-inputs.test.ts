@@ -74,7 +74,7 @@ describe("a changed configuration while the proxy runs", () => {
     for (const name of ["old", "young"]) {
       made.put("EndpointSlice", slice(`${name}-1`, name, ["10.1.0.1"]));
     }
-    made.inputs.setInterfaceAddresses(["192.0.2.1", "198.51.100.1"].map(address));
+    made.inputs.setLocalRanges(["192.0.2.1/32", "198.51.100.1/32"].map(cidr));
     made.inputs.setNode({
       metadata: { name: "node-a" },
       status: { addresses: [{ type: "InternalIP", address: "192.0.2.1" }] },
@@ -114,18 +114,15 @@ describe("a changed configuration while the proxy runs", () => {
 
   test("moves node ports to other addresses", async () => {
     const { inputs, backend, sync } = await world();
-    expect(backend.table("node-addresses4")).toEqual([
-      "node-addresses4 192.0.2.1",
-      "node-addresses4 198.51.100.1",
-    ]);
+    expect(backend.table("node-port-ranges4")).toEqual(["node-port-ranges4 0.0.0.0/0"]);
     inputs.configure({ ...SETTINGS, nodePortAddresses: { primary: true, cidrs: [] } });
     expect(inputs.listenAddresses()).toEqual(["192.0.2.1"]);
     await sync();
-    expect(backend.table("node-addresses4")).toEqual(["node-addresses4 192.0.2.1"]);
+    expect(backend.table("node-port-ranges4")).toEqual(["node-port-ranges4 192.0.2.1/32"]);
     const cidrs = [cidr("198.51.100.0/24")];
     inputs.configure({ ...SETTINGS, nodePortAddresses: { primary: false, cidrs } });
     await sync();
-    expect(backend.table("node-addresses4")).toEqual(["node-addresses4 198.51.100.1"]);
+    expect(backend.table("node-port-ranges4")).toEqual(["node-port-ranges4 198.51.100.0/24"]);
   });
 
   test("replaces the node's own address, until it no longer sets it", async () => {

@@ -69,7 +69,7 @@ const services = SERVICES.map((text, i) => ({
 }));
 const plan = planText(services, {
   primary: [NODE_ADDRESS],
-  nodePortAddresses: [NODE_ADDRESS],
+  nodePortRanges: [`${NODE_ADDRESS}/32`],
 });
 
 const rows = TABLE.trim()

@@ -9,7 +9,7 @@ import {
 import { trace } from "../../harness/plan/tracer.ts";
 
 const NODE = {
-  nodeAddresses: ["192.168.0.2", "172.17.0.1"],
+  nodeAddresses: ["192.168.0.2", "172.17.0.1", "fd00:9::2"],
   pods: "10.0.0.0/8",
   masqueradeAll: false,
 };
@@ -184,7 +184,7 @@ describe("packets", () => {
   test.each(CASES.map((one) => [one.name, one] as const))("%s", (_, one) => {
     const plan = planText([{ service: buildService(one.service), endpoints: one.endpoints }], {
       primary: [SELF],
-      nodePortAddresses: [SELF, "fd00:9::2"],
+      nodePortRanges: ["192.168.0.0/16", "fd00:9::/64"],
       serviceCidrs: ["172.30.0.0/16", "fd00:30::/112"],
     });
     for (const [from, frontend, want] of one.outcomes) {

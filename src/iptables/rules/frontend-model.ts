@@ -12,9 +12,10 @@ import {
 import type { Operation } from "../../model/operation-list.ts";
 import { OWNER_NODE, type OwnerId } from "../../model/owner.ts";
 import { printEndpoint, printRange } from "../../model/print.ts";
-import { readPort, readRange, readSlot } from "../../model/table-keys.ts";
+import { type AddressRange, readPort, readRange, readSlot } from "../../model/table-keys.ts";
 import { type TableName, tableFamily, tableKind } from "../../model/tables.ts";
-import type { Family } from "../../net/address.ts";
+import { ADDRESS_BYTES, type Cidr, type Family } from "../../net/address.ts";
+import { prefixLength } from "../../net/cidr.ts";
 import { PROTOCOLS } from "../../net/protocol.ts";
 import type { RulesetOptions } from "./fixed-chains.ts";
 import type { Describe } from "./port-description.ts";
@@ -70,8 +71,8 @@ export class FrontendModel {
   readonly #sctp: boolean;
   readonly frontends = new TransactionalMap<FrontendKey, FrontendElements>();
   readonly clusterIps = new TransactionalMap<FrontendKey, true>();
-  /** Addresses that serve node ports. */
-  readonly nodeAddresses = new TransactionalMap<FrontendKey, true>();
+  /** Ranges that serve node ports, by their text. */
+  readonly nodePortRanges = new TransactionalMap<string, Cidr>();
   /** healthCheckNodePorts and their owners. */
   readonly healthPorts = new TransactionalMap<number, OwnerId>();
 
@@ -118,7 +119,7 @@ export class FrontendModel {
   }
 
   #parts(): readonly Pick<TransactionalMap<FrontendKey, unknown>, "commit" | "rollback">[] {
-    return [this.frontends, this.clusterIps, this.nodeAddresses, this.healthPorts];
+    return [this.frontends, this.clusterIps, this.nodePortRanges, this.healthPorts];
   }
 
   #apply(operation: Operation): void {
@@ -139,12 +140,13 @@ export class FrontendModel {
       else this.healthPorts.delete(port);
       return;
     }
-    const addresses =
-      name === "cluster-ips"
-        ? this.clusterIps
-        : name === "node-addresses"
-          ? this.nodeAddresses
-          : undefined;
+    if (name === "node-port-ranges") {
+      const range = readRange(table, key);
+      if (kind === "add") this.nodePortRanges.set(printRange(range), cidrBetween(range));
+      else this.nodePortRanges.delete(printRange(range));
+      return;
+    }
+    const addresses = name === "cluster-ips" ? this.clusterIps : undefined;
     if (kind === "add") addresses?.set(readAddressKey(table, key), true);
     else addresses?.delete(readAddressKey(table, key));
   }
@@ -225,6 +227,12 @@ export class FrontendModel {
       if (frontend !== undefined && isEmpty(frontend)) this.frontends.delete(key);
     }
   }
+}
+
+/** Every range in the tables has a prefix. */
+function cidrBetween({ first, last }: AddressRange): Cidr {
+  const family = first.length === ADDRESS_BYTES[4] ? 4 : 6;
+  return { family, bytes: first.slice(), prefix: prefixLength(first, last) as number };
 }
 
 function newFrontend(key: FrontendKey): FrontendElements {

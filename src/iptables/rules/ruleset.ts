@@ -5,7 +5,6 @@
  */
 import {
   addressOf,
-  addressText,
   compareKeys,
   type FrontendKey,
   isNodePort,
@@ -25,14 +24,15 @@ import {
   SERVICES,
 } from "../syntax/known-chains.ts";
 import { type ChainChanges, type Chains, ChainTexts } from "./chain-texts.ts";
-import { fixedChains, jumpsOf, localhostRange, type RulesetOptions } from "./fixed-chains.ts";
+import { fixedChains, jumpsOf, type RulesetOptions } from "./fixed-chains.ts";
 import { type FrontendElements, FrontendModel } from "./frontend-model.ts";
 import { podMatches } from "./local-detector.ts";
+import { nodePortJumps } from "./node-port-jumps.ts";
 import { frontendRules, isDispatched, portChains, type RuleStyle } from "./port-chains.ts";
 import type { Describe } from "./port-description.ts";
 import { type Port, Ports } from "./ports.ts";
 import { ownerOfRule } from "./rule-owner.ts";
-import { commentWords, joinRules, markMatches, portMatch, words } from "./rule-text.ts";
+import { joinRules, markMatches, portMatch, words } from "./rule-text.ts";
 import { RuleList, RuleTree } from "./rule-tree.ts";
 import { NODE_PORT_LEVELS, serviceLevels } from "./tree-levels.ts";
 
@@ -185,7 +185,7 @@ export class Ruleset {
     if (this.#countChanged()) for (const each of this.#ports.all()) dirty.add(each);
     for (const key of removed) this.#setRules(key, undefined);
     this.#writePorts(dirty);
-    this.#writeShared(model.nodeAddresses.takeChanged().size > 0 || everything);
+    this.#writeShared(model.nodePortRanges.takeChanged().size > 0 || everything);
   }
 
   /** Refused frontends at these addresses. */
@@ -279,20 +279,10 @@ export class Ruleset {
 
   #servicesText(): string {
     const { mark, marksOutside } = this.#style;
-    const bits = this.#family === 4 ? 32 : 128;
-    const addresses = [...this.#model.nodeAddresses.entries()]
-      .map(([key]) => key)
-      .sort(compareKeys)
-      .map((key) => `${addressText(key)}/${bits}`);
-    const localhost = localhostRange(this.#options, this.#family);
-    if (localhost !== undefined) addresses.push(localhost);
-    const says = this.#options.comments
-      ? commentWords("kubernetes service nodeports; NOTE: this must be the last rule in this chain")
-      : undefined;
     return joinRules(
       marksOutside ? words(this.#masqueradedSources, mark.unmarked, `-j ${OUTSIDE}`) : undefined,
       this.#services.text,
-      ...addresses.map((address) => words(`-d ${address}`, says, `-j ${NODE_PORTS}`)),
+      nodePortJumps([...this.#model.nodePortRanges.values()], this.#options, this.#family),
     );
   }
 

@@ -12,6 +12,7 @@ import {
   NLMSG_LENGTH,
   NLMSG_TYPE,
 } from "../../netlink/constants.ts";
+import { exceptFrom } from "../../netlink/event-filter.ts";
 import { type Subscription, subscribe } from "../../netlink/event-socket.ts";
 import { AttributeReader, alignTo4 } from "../../netlink/message.ts";
 import * as nft from "../wire/nf-tables.ts";
@@ -67,7 +68,7 @@ export function watchTable(own: number, clock: Clock, changed: TouchListener): S
     [NFNLGRP_NFTABLES],
     clock,
     (bytes) => (bytes === undefined ? reader.eventsLost() : reader.read(bytes)),
-    { ignore: own },
+    { filter: exceptFrom(own) },
   );
 }
 

@@ -24,12 +24,14 @@ import {
   loadDestination,
   loadPortKey,
   loadSource,
+  type Match,
   matchFamily,
   matchFrontendKey,
   matchInvalid,
   matchLocal,
   matchMark,
   matchNew,
+  matchNodePortAddress,
   matchNonPods,
   matchOriginalDestination,
   matchOriginalPortKey,
@@ -95,7 +97,6 @@ export function skeleton(options: SkeletonOptions): readonly Chain[] {
       unserved(family),
       unservedLocal(family),
       sourceRanges(family),
-      nodePorts(family, options),
       services(family, options),
       learn(family),
       hairpin(family),
@@ -172,8 +173,9 @@ function sourceRanges(family: Family): Chain {
 
 /** Translates new connections from prerouting and output. */
 function services(family: Family, options: SkeletonOptions): Chain {
-  const { daddr, frontend } = headerText(family);
+  const { daddr, frontend, port } = headerText(family);
   const key = matchFrontendKey(family, 0);
+  const nodePort = matchNodePortAddress(family);
   const rules: NftRule[] = [];
   const outsiders = matchNonPods(options.detector, family);
   if (options.masqueradeAll || outsiders !== undefined) {
@@ -187,15 +189,16 @@ function services(family: Family, options: SkeletonOptions): Chain {
     );
   }
   rules.push(
-    fromOutside(family, options, frontend, [...matchFamily(family), ...key], `outside${family}`),
+    fromOutside(family, options, frontend, key, `outside${family}`),
     rule(
       `meta priority set ${frontend} map @frontends${family} meta priority vmap @choices${family}`,
       [...matchFamily(family), ...dispatch("choices", family, key, `frontends${family}`)],
     ),
+    fromOutside(family, options, port, loadPortKey(0), `nodeports-outside${family}`, nodePort),
     rule(
-      `${daddr} @node-addresses${family} jump node-ports${family}`,
-      ...[matchFamily(family), loadDestination(family, 0), lookup(`node-addresses${family}`, 0)],
-      verdict("jump", `node-ports${family}`),
+      `${nodePort.text} meta priority set ${port} map @nodeports${family} meta priority vmap @choices${family}`,
+      matchFamily(family),
+      dispatch("choices", family, loadPortKey(0), `nodeports${family}`, nodePort.expressions),
     ),
   );
   return { name: `services${family}`, rules };
@@ -208,34 +211,20 @@ function fromOutside(
   keyText: string,
   key: readonly Expression[],
   map: string,
+  destination?: Match,
 ): NftRule {
-  const outsiders = matchNonPods(options.detector, family);
+  const matches = [matchNonPods(options.detector, family), destination].filter(
+    (match) => match !== undefined,
+  );
+  const texts = [...matches.map(({ text }) => text), "fib saddr type != local"];
   return rule(
-    `${outsiders ? `${outsiders.text} ` : ""}fib saddr type != local meta priority set ${keyText} map @${map} meta priority vmap @choices${family}`,
+    `${texts.join(" ")} meta priority set ${keyText} map @${map} meta priority vmap @choices${family}`,
+    matchFamily(family),
     dispatch("choices", family, key, map, [
-      ...(outsiders?.expressions ?? []),
+      ...matches.flatMap(({ expressions }) => expressions),
       ...matchLocal("neq", "saddr"),
     ]),
   );
-}
-
-/** Handles connections to the node's addresses that serve node ports. */
-function nodePorts(family: Family, options: SkeletonOptions): Chain {
-  const { port } = headerText(family);
-  const key = loadPortKey(0);
-  const dependency = matchNonPods(options.detector, family)?.readsAddress
-    ? matchFamily(family)
-    : [];
-  return {
-    name: `node-ports${family}`,
-    rules: [
-      fromOutside(family, options, port, [...dependency, ...key], `nodeports-outside${family}`),
-      rule(
-        `meta priority set ${port} map @nodeports${family} meta priority vmap @choices${family}`,
-        dispatch("choices", family, key, `nodeports${family}`),
-      ),
-    ],
-  };
 }
 
 /** Ends the nat chain, and clears the field that the lookup of the action borrowed. */
@@ -253,12 +242,13 @@ function leave(): Chain {
  */
 function dropOutside(family: Family, options: SkeletonOptions): Chain {
   const outsiders = matchNonPods(options.detector, family);
+  const readsAddress = outsiders !== undefined && options.detector.kind !== "interface";
   return {
     name: dropOutsideChain(family),
     rules: [
       rule(
         `${outsiders ? `${outsiders.text} ` : ""}fib saddr type != local drop`,
-        outsiders?.readsAddress ? matchFamily(family) : [],
+        readsAddress ? matchFamily(family) : [],
         ...[outsiders?.expressions ?? [], matchLocal("neq", "saddr"), verdict("drop")],
       ),
       rule("meta priority set none", resetPriority()),
@@ -328,15 +318,22 @@ function learn(family: Family): Chain {
 
 /** Refuses node ports without endpoints, and other connections that no endpoint serves. */
 function unservedLocal(family: Family): Chain {
-  const { daddr, port } = headerText(family);
+  const { port } = headerText(family);
+  const nodePort = matchNodePortAddress(family);
   const rest = `${UNSERVED_CHAIN}${family}`;
   return {
     name: `${UNSERVED_LOCAL_CHAIN}${family}`,
     rules: [
       rule(
-        `${daddr} @node-addresses${family} meta priority set ${port} map @nodeports-no-endpoints${family} meta priority vmap @refusals${family}`,
-        ...[matchFamily(family), loadDestination(family, 0), lookup(`node-addresses${family}`, 0)],
-        dispatch("refusals", family, loadPortKey(0), `nodeports-no-endpoints${family}`),
+        `${nodePort.text} meta priority set ${port} map @nodeports-no-endpoints${family} meta priority vmap @refusals${family}`,
+        matchFamily(family),
+        dispatch(
+          "refusals",
+          family,
+          loadPortKey(0),
+          `nodeports-no-endpoints${family}`,
+          nodePort.expressions,
+        ),
       ),
       rule(`goto ${rest}`, verdict("goto", rest)),
     ],

@@ -3,7 +3,15 @@
  */
 
 import type { LocalDetector } from "../../backend/skeleton-options.ts";
-import { ADDRESS_BYTES, type Family, printCidr } from "../../net/address.ts";
+import { tableId, tableLabel } from "../../model/tables.ts";
+import {
+  ADDRESS_BYTES,
+  type Cidr,
+  type Family,
+  printAddress,
+  printCidr,
+} from "../../net/address.ts";
+import { LOOPBACK } from "../../net/cidr.ts";
 import {
   bitwise,
   compareRegister,
@@ -15,6 +23,7 @@ import {
   immediate,
   loadNetworkHeader,
   loadTransportHeader,
+  lookup,
   lookupValue,
   lookupVerdict,
   meta,
@@ -169,19 +178,23 @@ export function clearMark(bit: number): readonly Expression[] {
   ];
 }
 
-/** The local detector's expression for "not a local pod"; undefined if it cannot tell. */
-export interface NonPodMatch {
+/**
+ * A match with its nft text. The rule must test the packet's family first, because nft cannot print
+ * it otherwise.
+ */
+export interface Match {
   readonly text: string;
   readonly expressions: readonly Expression[];
-  /** The rule must test the packet's family first, because nft cannot print it otherwise. */
-  readonly readsAddress: boolean;
 }
 
 const encoder = new TextEncoder();
 const IFNAMSIZ = 16;
 
-/** ip saddr != CIDR, iifname != "NAME" or iifname != "PREFIX*" */
-export function matchNonPods(detector: LocalDetector, family: Family): NonPodMatch | undefined {
+/**
+ * ip saddr != CIDR, iifname != "NAME" or iifname != "PREFIX*": not a local pod. Undefined if the
+ * detector cannot tell.
+ */
+export function matchNonPods(detector: LocalDetector, family: Family): Match | undefined {
   if (detector.kind === "interface") {
     const name = encoder.encode(detector.name).subarray(0, IFNAMSIZ - 1);
     const bytes = new Uint8Array(detector.prefix ? name.length : IFNAMSIZ);
@@ -189,21 +202,39 @@ export function matchNonPods(detector: LocalDetector, family: Family): NonPodMat
     return {
       text: `iifname != "${detector.name}${detector.prefix ? "*" : ""}"`,
       expressions: [meta(nft.NFT_META_IIFNAME, 0), compareRegister("neq", 0, bytes)],
-      readsAddress: false,
     };
   }
   const cidr = family === 4 ? detector.ipv4 : detector.ipv6;
   if (cidr === undefined) return undefined;
   const text = `${family === 4 ? "ip" : "ip6"} saddr != ${printCidr(cidr)}`;
-  return { text, expressions: matchOutside(family, cidr), readsAddress: true };
+  return { text, expressions: matchOutside(cidr, family === 4 ? 12 : 8) };
 }
 
-/** Compares like nft: a prefix of whole bytes loads only these bytes; others need a mask. */
-function matchOutside(
-  family: Family,
-  cidr: { readonly bytes: Uint8Array; readonly prefix: number },
-): readonly Expression[] {
-  const offset = sourceOffset(family);
+/**
+ * ip daddr != 127.0.0.0/8 ip daddr @node-port-ranges4 fib daddr type local: an address that serves
+ * node ports. The kernel decides which addresses are local, so that a new one serves at once.
+ */
+export function matchNodePortAddress(family: Family): Match {
+  const daddr = family === 4 ? "ip daddr" : "ip6 daddr";
+  const loopback = LOOPBACK[family];
+  const ranges = tableLabel(tableId("node-port-ranges", family));
+  const whole = loopback.prefix === loopback.bytes.length * 8;
+  const loopbackText = whole ? printAddress(loopback.bytes) : printCidr(loopback);
+  return {
+    text: `${daddr} != ${loopbackText} ${daddr} @${ranges} fib daddr type local`,
+    expressions: [
+      ...matchOutside(loopback, family === 4 ? 16 : 24),
+      ...[loadDestination(family, 0), lookup(ranges, 0)],
+      ...matchLocal("eq", "daddr"),
+    ],
+  };
+}
+
+/**
+ * Matches addresses at this offset in the header that are not in the range. Compares like nft: a
+ * prefix of whole bytes loads only these bytes; others need a mask.
+ */
+function matchOutside(cidr: Cidr, offset: number): readonly Expression[] {
   const length = cidr.bytes.length;
   if (cidr.prefix % 8 === 0 && cidr.prefix > 0) {
     const whole = cidr.prefix / 8;

@@ -99,7 +99,7 @@ const served = (id: number): fc.Arbitrary<Served> =>
     );
 
 const node: fc.Arbitrary<NodeText> = fc.record({
-  nodePortAddresses: fc.subarray(["192.168.0.2", "172.17.0.1", "fd00:9::2"]),
+  nodePortRanges: fc.subarray(["192.168.0.0/16", "172.17.0.1/32", "fd00:9::2/128"]),
   localEndpoints: fc
     .tuple(fc.nat(30), fc.nat(3))
     .map(([ids, each]) =>

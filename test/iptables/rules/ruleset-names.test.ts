@@ -34,7 +34,7 @@ describe("other options", () => {
     endpoints: { cluster: ["10.9.0.5:8080"] },
   };
   const node = {
-    nodePortAddresses: ["192.168.0.2"],
+    nodePortRanges: ["192.168.0.2/32"],
     opensHealthCheckPorts: true,
   };
   const OTHERS: Partial<RulesetOptions> = {
@@ -86,7 +86,7 @@ describe("a rule leads back to its owner", () => {
     endpoints: {},
   };
   const node = {
-    nodePortAddresses: ["192.168.0.2"],
+    nodePortRanges: ["192.168.0.2/32"],
     opensHealthCheckPorts: true,
   };
 
@@ -179,7 +179,7 @@ test("elements of the other family are skipped", () => {
   const operations = add(
     1,
     element("cluster-ips", 6, ["fd00:96::1"]),
-    element("node-addresses", 6, ["fd00::2"]),
+    element("node-port-ranges", 6, ["fd00::2/128"]),
   );
   const { nat, filter } = ruleset.stage(
     operations.map(({ kind, owner, element: one }) => ({ kind, owner, ...one })),

@@ -10,7 +10,7 @@ import { Walk } from "./walk.ts";
 
 const NODE = {
   primary: ["192.168.0.2"],
-  nodePortAddresses: ["192.168.0.2"],
+  nodePortRanges: ["192.168.0.0/16"],
 };
 const LOCAL = ["192.168.0.2", "172.17.0.1"];
 const SOURCES = ["10.0.0.2", "10.180.0.1", "192.168.0.2", "203.0.113.2", "203.0.114.1"];
@@ -134,7 +134,7 @@ test("IPv6 is the same", () => {
     } as const,
     endpoints: { cluster: ["[fd00:1::1]:80", "[fd00:1:0:1::1]:80"], local: ["[fd00:1::1]:80"] },
   };
-  const node = { nodePortAddresses: ["fd00:9::2"] };
+  const node = { nodePortRanges: ["fd00:9::/64"] };
   const walk = new Walk(rulesetOf([served], node, {}, 6), { local: ["fd00:9::2"] });
   const outcome = (from: string, to: string, port: number) =>
     [...walk.of({ from, to, protocol: "tcp", port }).keys()].sort().join(" ");

@@ -104,13 +104,13 @@ const CASES: readonly Case[] = [
   {
     name: "a node port is masqueraded",
     served: { service: { ...SERVICE, type: "NodePort", ports: NODE_PORT }, endpoints: BOTH },
-    node: { nodePortAddresses: ["192.168.0.2", "172.17.0.1"] },
+    node: { nodePortRanges: ["192.168.0.0/16", "172.17.0.1/32"] },
     options: { detector: { kind: "cidr" } },
     nat: ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXT"],
     want: `
       -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment "ns1/svc1:p80 cluster IP" -m tcp --dport 80 -j KUBE-SVC-${SVC}
-      -A KUBE-SERVICES -d 172.17.0.1/32 -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -j KUBE-NODEPORTS
-      -A KUBE-SERVICES -d 192.168.0.2/32 -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -j KUBE-NODEPORTS
+      -A KUBE-SERVICES -d 172.17.0.1/32 -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+      -A KUBE-SERVICES -d 192.168.0.0/16 -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
       -A KUBE-NODEPORTS -p tcp -m comment --comment "ns1/svc1:p80" -m tcp --dport 30080 -j KUBE-EXT-${SVC}
       -A KUBE-EXT-${SVC} -j KUBE-MARK-MASQ
       -A KUBE-EXT-${SVC} -j KUBE-SVC-${SVC}`,
@@ -118,14 +118,14 @@ const CASES: readonly Case[] = [
   {
     name: "localhostNodePorts: on loopback addresses too, from which nothing else may be reached",
     served: { service: { ...SERVICE, type: "NodePort", ports: NODE_PORT }, endpoints: BOTH },
-    node: { nodePortAddresses: ["192.168.0.2"] },
+    node: { nodePortRanges: ["192.168.0.2/32"] },
     options: { detector: { kind: "cidr" }, localhostNodePorts: true, comments: false },
     nat: ["KUBE-SERVICES"],
     filter: ["KUBE-FIREWALL"],
     want: `
       -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-${SVC}
-      -A KUBE-SERVICES -d 192.168.0.2/32 -j KUBE-NODEPORTS
-      -A KUBE-SERVICES -d 127.0.0.0/8 -j KUBE-NODEPORTS
+      -A KUBE-SERVICES -d 192.168.0.2/32 -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+      -A KUBE-SERVICES -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
       -A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP`,
   },
   {
@@ -236,7 +236,6 @@ const CASES: readonly Case[] = [
       },
       endpoints: [{ cluster: ["[fd00:1::5]:8080"] }, {}],
     },
-    node: { nodePortAddresses: ["fd00:9::2"] },
     options: { localhostNodePorts: true, comments: false },
     family: 6,
     nat: ["KUBE-SERVICES", "KUBE-SEP-6", `KUBE-SVC-${SVC}`],
@@ -244,7 +243,7 @@ const CASES: readonly Case[] = [
     want: `
       -A KUBE-SERVICES ! -s fd00:1::/32 -m mark ! --mark 0x4000/0x4000 -j KUBE-SVC-OUTSIDE
       -A KUBE-SERVICES -d fd00:96::1/128 -p tcp -m tcp --dport 80 -j KUBE-SVC-${SVC}
-      -A KUBE-SERVICES -d fd00:9::2/128 -j KUBE-NODEPORTS
+      -A KUBE-SERVICES -d fd00:9::2/128 -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
       -A KUBE-SEP-6A33JQ2DDHO2NRNL -p tcp -m recent --set --name KUBE-SEP-6A33JQ2DDHO2NRNL --mask ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff --rsource -j DNAT --to-destination [fd00:1::5]:8080
       -A KUBE-SVC-${SVC} -m recent --rcheck --seconds 5 --reap --name KUBE-SEP-6A33JQ2DDHO2NRNL --mask ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff --rsource -j KUBE-SEP-6A33JQ2DDHO2NRNL
       -A KUBE-SVC-${SVC} -j KUBE-SEP-6A33JQ2DDHO2NRNL

@@ -38,7 +38,7 @@ const SERVED: readonly Served[] = range(60).map((i) => ({
   }),
 }));
 const NODE = {
-  nodePortAddresses: ["192.168.0.2", "fd00:9::2"],
+  nodePortRanges: ["0.0.0.0/0", "fd00:9::/64"],
   localEndpoints: range(50).flatMap((i) => [`10.1.${i % 3}.${i}`, `fd00:1:${i % 3}::${i}`]),
   opensHealthCheckPorts: true,
 };

@@ -66,8 +66,9 @@ function protocolFor(text: string): string {
   if (text.includes("dnat ip")) return "meta l4proto { tcp, udp, sctp } ";
   return text.includes("ct original proto-dst") ? "meta l4proto tcp " : "";
 }
-/** These look up the frontend before they test the source. */
-const isReordered = (text: string) => /fib saddr type != local meta priority set /.test(text);
+/** These look up the frontend before they test the source or the destination. */
+const isReordered = (text: string) =>
+  /fib (saddr type !=|daddr type) local meta priority set /.test(text);
 
 /**
  * Returns the kernel's form of a rule's text. nft loads it together with our own maps and sets as
