@@ -6,6 +6,9 @@ import { ROOT } from "./repository.ts";
 /** Path of the program: the output of `bun build.ts`, or the build that the environment names. */
 export const BINARY = process.env["SLUICE_BINARY"] ?? join(ROOT, "dist/sluice");
 
+/** Path of another version's program, for tests of an upgrade. */
+export const PREVIOUS_BINARY = process.env["SLUICE_PREVIOUS_BINARY"];
+
 /** The reason to skip tests that run the program; undefined if it is built. */
 export function missingBinary(): string | undefined {
   return existsSync(BINARY) ? undefined : "dist/sluice is not built: npm run build";

@@ -39,7 +39,7 @@ export class FakeBackend implements Backend {
   };
   readonly counters = undefined;
   readonly chains = undefined;
-  readonly leftovers = undefined;
+  readonly leftovers = { remove: () => Promise.resolve() };
   readonly tables = new Map<TableId, Map<string, Element>>();
   readonly transactions: Transaction[] = [];
   /** The outcome of the next transactions: an error, or an operation that the kernel refuses. */

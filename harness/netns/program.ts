@@ -78,25 +78,26 @@ export class SluiceProcess {
     for (const each of objects) this.objects.delete(keyOf(each));
   }
 
-  /** Starts it and waits until the manifests are in force. */
-  async start(flags: readonly string[] = this.flags): Promise<void> {
+  /** Starts it and waits until the manifests are in force. `binary`: see `spawn`. */
+  async start(flags: readonly string[] = this.flags, binary = BINARY): Promise<void> {
     this.write();
-    this.spawn(flags);
+    this.spawn(flags, binary);
     await this.untilInForce();
   }
 
-  /** Starts it without waiting. */
-  spawn(flags: readonly string[] = this.flags): void {
+  /** Starts it without waiting. `binary` may be another version. */
+  spawn(flags: readonly string[] = this.flags, binary = BINARY): void {
     this.flags = flags;
     const log = openSync(this.logFile, "a");
-    this.child = Bun.spawn(this.command(flags), { stdin: "ignore", stdout: log, stderr: log });
+    const command = this.command(flags, binary);
+    this.child = Bun.spawn(command, { stdin: "ignore", stdout: log, stderr: log });
     closeSync(log);
   }
 
   /** The command line that runs it on node1. */
-  command(flags: readonly string[] = this.flags): string[] {
+  command(flags: readonly string[] = this.flags, binary = BINARY): string[] {
     const own = ["--manifests", this.manifests, "--hostname-override", "node1"];
-    return this.commandOnNode([BINARY, ...own, ...flagsOf(this.backend), ...flags]);
+    return this.commandOnNode([binary, ...own, ...flagsOf(this.backend), ...flags]);
   }
 
   /** The command line that runs a command on node1 in the program's environment. */

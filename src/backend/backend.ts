@@ -36,8 +36,8 @@ export interface Adoption {
   /**
    * - `fresh`: nothing.
    * - `adopted`: rules of an earlier process, which stay.
-   * - `replaced`: a table with another layout, which was deleted, or chains of a kube-proxy, which
-   *   serve until the first `apply`.
+   * - `replaced`: a table with another layout, or chains of a kube-proxy. They serve until the
+   *   first `apply` replaces them.
    */
   readonly outcome: "fresh" | "adopted" | "replaced";
   /** For the log: `table inet sluice`, `chains of iptables-nft` */
@@ -66,11 +66,7 @@ export interface Backend {
   readonly counters: CounterReader | undefined;
   /** Undefined if a Service consists of map elements, not of rules in chains. */
   readonly chains: ChainReader | undefined;
-  /**
-   * Undefined if all leftovers are elements, which `start` passes to the core as
-   * elements of OWNER_ADOPTED.
-   */
-  readonly leftovers: LeftoverRules | undefined;
+  readonly leftovers: LeftoverRules;
   /**
    * Tries every kernel feature that the rules need, in a scratch table or in scratch chains that
    * nothing leads to.
@@ -99,7 +95,8 @@ export interface Backend {
    *
    * The committed state changes only for owners with elements that the kernel refuses
    * (`Drift.refused`). Resolves to undefined if nothing was touched, even if it applied the options
-   * of `reconfigure`. In iptables it also does before the first `apply`, which compares everything.
+   * of `reconfigure`. It also does so before the first `apply` that compares or replaces all rules:
+   * always in iptables, after the outcome `replaced` in nftables.
    * Other work runs between two large transactions, but nothing may be committed meanwhile.
    * @throws SluiceError TABLE_FOREIGN, NETLINK_SOCKET, NETLINK_REFUSED, TOOL_FAILED, RULES_REFUSED:
    * call it again

@@ -63,11 +63,14 @@ export interface ChainReader {
   statistics(): readonly RestoreStatistics[];
 }
 
-/** Rules from before `start` that the core cannot adopt, because they are not elements. */
+/**
+ * Rules from before `start` that the core did not adopt: chains of iptables, or a table with
+ * another layout. Elements that it adopted belong to OWNER_ADOPTED instead.
+ */
 export interface LeftoverRules {
   /**
-   * Removes the leftover rules. Call it when everything since `start` has been applied or refused,
-   * and again if it fails. After a success, it does nothing.
+   * Removes the leftover rules that no `apply` has replaced. Call it when everything since `start`
+   * has been applied or refused, and again if it fails. After a success, it does nothing.
    * @throws SluiceError as `apply` reports
    */
   remove(): Promise<void>;

@@ -3,7 +3,7 @@
 import type { Adoption, ApplyResult, Backend, OwnerLookup } from "../backend/backend.ts";
 import type { Capabilities } from "../backend/capabilities.ts";
 import type { Drift, ForeignChange } from "../backend/drift.ts";
-import type { CounterReader, CounterSink } from "../backend/parts.ts";
+import type { CounterReader, CounterSink, LeftoverRules } from "../backend/parts.ts";
 import type { SkeletonOptions } from "../backend/skeleton-options.ts";
 import { type Clock, systemClock, yieldToEventLoop } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
@@ -26,6 +26,7 @@ import { TableRepair } from "./repair/repair.ts";
 import { TableKeeper } from "./repair/table-keeper.ts";
 import { TouchedObjects } from "./repair/touched.ts";
 import { type TouchListener, watchTable } from "./repair/watch-table.ts";
+import { TableReplacement } from "./replace-table.ts";
 import { ElementWriter, operationsIn, type RefusedElement } from "./wire/element-writer.ts";
 import { TABLE } from "./wire/object-names.ts";
 import { readGeneration } from "./wire/request.ts";
@@ -56,16 +57,17 @@ const ATTEMPTS = 3;
 /** Netlink requests are synchronous: only methods that pause between portions return promises. */
 export class NftablesBackend implements Backend {
   readonly mode = "nftables";
-  readonly capabilities: Capabilities;
   readonly counters: CounterReader | undefined;
   readonly chains = undefined;
-  readonly leftovers = undefined;
+  readonly leftovers: LeftoverRules = { remove: () => this.#removeLeftovers() };
   readonly #socket: Netlink;
   readonly #clock: Clock;
   readonly #keeper: TableKeeper;
   readonly #elements: ElementWriter;
   readonly #sorter = new OperationSorter();
   readonly #repair: TableRepair;
+  readonly #replacement: TableReplacement;
+  readonly #capabilities: Capabilities;
   /** Set by `start`. */
   #core: Core | undefined;
   #watch: Subscription | undefined;
@@ -82,8 +84,12 @@ export class NftablesBackend implements Backend {
     this.#keeper = new TableKeeper(socket, options);
     this.#elements = new ElementWriter(this.#keeper.batch);
     const maxOperations = operationsIn(socket.maxBytes);
-    this.capabilities = nftablesCapabilities(maxOperations);
+    this.#capabilities = nftablesCapabilities(maxOperations);
     this.counters = options.counters ? this.#counterReader() : undefined;
+    this.#replacement = new TableReplacement({
+      keeper: this.#keeper,
+      transact: (...transaction) => this.#transact(...transaction),
+    });
     this.#repair = new TableRepair({
       socket,
       clock,
@@ -91,6 +97,11 @@ export class NftablesBackend implements Backend {
       maxOperations,
       transact: (...transaction) => this.#transact(...transaction),
     });
+  }
+
+  get capabilities(): Capabilities {
+    if (!this.#replacement.needsEverything) return this.#capabilities;
+    return { ...this.#capabilities, maxOperations: Infinity, singleTransaction: true };
   }
 
   probe(): void {
@@ -104,13 +115,17 @@ export class NftablesBackend implements Backend {
     keeper.applyPendingOptions();
     this.#known = { generation: readGeneration(this.#socket), commits: batch.commits };
     this.#touched = new TouchedObjects();
+    this.#replacement.setPending(false);
     const table = keeper.findTable();
-    if (table === undefined) return this.#create("fresh");
-    if (!keeper.hasSameMaps(table)) return this.#create("replaced");
+    if (table === undefined) {
+      keeper.create("fresh");
+      return { outcome: "fresh", what: WHAT, elements: 0 };
+    }
+    if (!keeper.hasSameMaps(table)) return this.#replaceLater();
     const found = readActions(this.#socket);
     actions.reset(found.known);
     const { state } = keeper.compare();
-    if (state === "replace") return this.#create("replaced");
+    if (state === "replace") return this.#replaceLater();
     batch.begin();
     const { elements, catchalls } = adoptElements(this.#socket, core, (family, code) =>
       actions.ensure(batch, family, code),
@@ -143,6 +158,8 @@ export class NftablesBackend implements Backend {
     for (let attempt = 1; ; attempt++) {
       const touched = this.#touched;
       const { summary } = touched;
+      // Options and elements of the old table do not matter until it is replaced.
+      if (this.#replacement.isPending) return undefined;
       if (summary === undefined && !this.#keeper.reconfigured) return undefined;
       this.#touched = new TouchedObjects();
       const keepTouched = () => {
@@ -171,6 +188,7 @@ export class NftablesBackend implements Backend {
 
   apply(operations: OperationList, { nameOf }: Pick<OwnerLookup, "nameOf">): ApplyResult {
     if (operations.count === 0) return { ok: true, bytes: 0, kernelMs: 0 };
+    if (this.#replacement.isPending) return this.#replace(operations, nameOf);
     return this.#transact(operations, nameOf);
   }
 
@@ -228,9 +246,26 @@ export class NftablesBackend implements Backend {
     };
   }
 
-  #create(outcome: "fresh" | "replaced"): Adoption {
-    this.#keeper.create(outcome);
-    return { outcome, what: WHAT, elements: 0 };
+  /** The table serves until the first `apply` replaces it. */
+  #replaceLater(): Adoption {
+    this.#replacement.setPending(true);
+    return { outcome: "replaced", what: WHAT, elements: 0 };
+  }
+
+  /** Replaces the table by one with these elements, and releases the memory that this took. */
+  #replace(operations: OperationList, ownerName: (owner: OwnerId) => string): ApplyResult {
+    const receipt = this.#replacement.apply(operations, ownerName);
+    for (const one of [this.#keeper.batch, this.#elements, this.#sorter]) one.release();
+    return receipt;
+  }
+
+  /**
+   * Replaces the table even if there was nothing to apply. The core never knew the elements of a
+   * replaced table. Any connection may lead to an endpoint that left, so all are checked.
+   */
+  async #removeLeftovers(): Promise<void> {
+    if (this.#replacement.isPending) this.#replacement.applyNothing();
+    if (this.#replacement.hasReplaced) this.#core?.flows.recordAll();
   }
 
   /** If the counters cannot be read, their counts are lost. The change itself still goes ahead. */

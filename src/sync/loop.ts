@@ -213,7 +213,7 @@ export class SyncLoop {
   /** Removes the backend's own leftovers after all owners are programmed. */
   async #removeLeftovers(total: BatchOutcome): Promise<void> {
     const { leftovers } = this.#options.backend;
-    if (leftovers === undefined || total.transient !== undefined || this.#leftoversRemoved) return;
+    if (total.transient !== undefined || this.#leftoversRemoved) return;
     try {
       await leftovers.remove();
       this.#leftoversRemoved = true;

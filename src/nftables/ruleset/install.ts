@@ -20,7 +20,7 @@ import { skeleton } from "./skeleton.ts";
 /** Prefix of the comment on a table that any version of Sluice created. */
 const OURS = "sluice: layout ";
 /** Increase when the meaning of elements changes and no set looks different. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 /** Reports whether this or another version of Sluice created a table with this comment. */
 export function isSluiceTable(tableComment: string): boolean {
