@@ -193,7 +193,27 @@ export class FakeBackend implements Backend {
   }
 }
 
-/** Slot numbers depend on history: compare the set of a frontend's endpoints, not their slots. */
-export function withoutSlots(lines: readonly string[]): string[] {
-  return lines.map((line) => line.replace(/ slot \d+/, " slot")).sort();
+/**
+ * Removes what depends on history: the slots of endpoints, and the numbers of the endpoints of
+ * frontends with session affinity. A number stays in the line of an endpoint that has another one.
+ */
+export function withoutHistory(lines: readonly string[]): string[] {
+  const numbers = new Map<string, string>();
+  for (const line of lines) {
+    const { owned, number } = NUMBER_OF.exec(line)?.groups ?? {};
+    if (owned !== undefined && number !== undefined) numbers.set(owned, number);
+  }
+  return lines.map((line) => withoutNumber(line.replace(/ slot \d+/, " slot"), numbers)).sort();
+}
+
+/** `endpoint-numbers4 10.96.0.1 tcp 80 10.1.0.5 8080 -> number 2`, also of node ports. */
+const NUMBER_OF = /^(?:nodeport-)?endpoint-numbers(?<owned>.*) -> number (?<number>\d+)/;
+/** `numbered-endpoints4 10.96.0.1 tcp 80 number 2 -> 10.1.0.5:8080`, also of node ports. */
+const ENDPOINT_OF = /^\S*numbered-\S*endpoints(.*) number (\d+) -> \[?(.*?)\]?:(\d+)/;
+
+function withoutNumber(line: string, numbers: ReadonlyMap<string, string>): string {
+  if (NUMBER_OF.test(line)) return line.replace(/ number \d+/, " number");
+  const [, frontend, number, address, port] = ENDPOINT_OF.exec(line) ?? [];
+  const own = numbers.get(`${frontend} ${address} ${port}`);
+  return own === number ? line.replace(/ number \d+/, " number") : line;
 }

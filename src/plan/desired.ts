@@ -8,6 +8,7 @@ import {
   DESIRED_ELEMENT,
   DESIRED_EVERYONE,
   DESIRED_HEADER,
+  DESIRED_KIND,
   DESIRED_NUMBERS,
   DESIRED_OUTSIDE,
   DESIRED_OWNER,
@@ -141,9 +142,10 @@ export class DesiredWriter {
 
   #start(kind: number, table: TableId, owner: OwnerId): void {
     // Spans take the place of the slot number, of the endpoint's number, and of the value.
-    this.#ensure(DESIRED_HEADER + keySize(table) + valueSize(table) + 2 * SPAN_BYTES);
+    this.#ensure(DESIRED_HEADER + keySize(table) + valueSize(table) + SPAN_BYTES * 2);
     const at = this.#at;
-    this.#view.setUint32(at, kind | (table << (8 * DESIRED_TABLE)), true);
+    this.#view.setUint8(at + DESIRED_KIND, kind);
+    this.#view.setUint8(at + DESIRED_TABLE, table);
     this.#view.setUint32(at + DESIRED_OWNER, owner, true);
     this.#at = at + DESIRED_HEADER;
   }

@@ -6,7 +6,7 @@ import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { pipe, run } from "../../harness/commands.ts";
 import { rememberingCore } from "../../harness/core/made-operations.ts";
-import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
+import { withoutHistory } from "../../harness/fakes/fake-backend.ts";
 import { useFreshNetns } from "../../harness/fresh-netns.ts";
 import { assertProperty, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import {
@@ -140,7 +140,7 @@ test("after any mixture of foreign changes and ours", async () => {
       const scratch = syncWorld();
       for (const [kind, object] of objects.values()) scratch.put(kind, object);
       await scratch.sync();
-      expect(withoutSlots(kernelElements())).toEqual(withoutSlots(scratch.backend.print()));
+      expect(withoutHistory(kernelElements())).toEqual(withoutHistory(scratch.backend.print()));
       expectWhole();
       drifted.close();
     }),

@@ -4,7 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
+import { withoutHistory } from "../../harness/fakes/fake-backend.ts";
 import { assertProperty, PROPERTY_LIMIT_MS } from "../../harness/property.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { SluiceError } from "../../src/base/errors.ts";
@@ -178,7 +178,9 @@ test(
         const scratch = syncWorld();
         replay(scratch);
         await scratch.sync();
-        expect(withoutSlots(world.backend.print())).toEqual(withoutSlots(scratch.backend.print()));
+        expect(withoutHistory(world.backend.print())).toEqual(
+          withoutHistory(scratch.backend.print()),
+        );
         expectEverySlot(world.backend.print());
 
         const count = world.backend.transactions.length;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { withoutSlots } from "../../harness/fakes/fake-backend.ts";
+import { withoutHistory } from "../../harness/fakes/fake-backend.ts";
 import { parseRange } from "../../harness/plan/plan-text.ts";
 import { type SyncWorld, service, slice, syncWorld } from "../../harness/sync/sync-world.ts";
 import { SluiceError } from "../../src/base/errors.ts";
@@ -64,8 +64,8 @@ describe("SyncLoop", () => {
     await world.sync();
     const last = world.backend.transactions.at(-1);
     expect((last?.adds ?? 0) + (last?.deletes ?? 0)).toBeLessThanOrEqual(5);
-    expect(withoutSlots(world.backend.table("endpoints4"))).toEqual(
-      withoutSlots([
+    expect(withoutHistory(world.backend.table("endpoints4"))).toEqual(
+      withoutHistory([
         ...["10.1.0.2", "10.1.0.3"].map((ip) => `endpoints4 10.96.0.1 tcp 80 slot 0 -> ${ip}:8080`),
         ...IPS.map((ip) => `endpoints4 10.96.0.2 tcp 80 slot 0 -> ${ip}:8080`),
         ...IPS.map((ip) => `endpoints4 10.96.0.3 tcp 80 slot 0 -> ${ip}:8080`),

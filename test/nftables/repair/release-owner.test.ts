@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { run } from "../../../harness/commands.ts";
 import { element } from "../../../harness/core/made-operations.ts";
-import { withoutSlots } from "../../../harness/fakes/fake-backend.ts";
+import { withoutHistory } from "../../../harness/fakes/fake-backend.ts";
 import { useFreshNetns } from "../../../harness/fresh-netns.ts";
 import {
   type DriftedWorld,
@@ -66,7 +66,8 @@ describe("an element that the kernel refuses in a repair", () => {
     const left = kernelElements();
     expect(left.filter((line) => line.includes("10.96.0.1 "))).toEqual([]);
     const s1 = /\b(10\.96\.0\.1|fd00:96::1|192\.0\.2\.1|2001:db8:1::1|30081)(?!\d)/;
-    const rest = (lines: readonly string[]) => withoutSlots(lines.filter((line) => !s1.test(line)));
+    const rest = (lines: readonly string[]) =>
+      withoutHistory(lines.filter((line) => !s1.test(line)));
     expect(rest(left)).toEqual(rest(all));
 
     // A change of the omitted Service is refused as well, and blocks no other Service.
@@ -80,7 +81,7 @@ describe("an element that the kernel refuses in a repair", () => {
     accept();
     await world.clock.advance(10_000);
     expect(await world.sync()).toBe(true);
-    expect(withoutSlots(kernelElements())).toEqual(withoutSlots(all));
+    expect(withoutHistory(kernelElements())).toEqual(withoutHistory(all));
     expect(world.problems.ended).toMatchObject([{ subject: "Service default/s1" }]);
     expect(await world.repair()).toBeUndefined();
   });
