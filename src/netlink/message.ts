@@ -27,6 +27,9 @@ export function alignTo4(length: number): number {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
+/** In bytes. */
+const INITIAL_CAPACITY = 1 << 16;
+
 /** Writes consecutive messages. Numbers in nf_tables attributes are big-endian. */
 export class MessageWriter {
   bytes: Uint8Array<ArrayBuffer>;
@@ -36,7 +39,7 @@ export class MessageWriter {
   length = 0;
 
   /** `capacity` in bytes, a multiple of 4. */
-  constructor(capacity = 1 << 16) {
+  constructor(capacity = INITIAL_CAPACITY) {
     this.bytes = new Uint8Array(new ArrayBuffer(capacity));
     this.view = new DataView(this.bytes.buffer);
     this.words = new Uint32Array(this.bytes.buffer);
@@ -46,16 +49,26 @@ export class MessageWriter {
     this.length = 0;
   }
 
+  /** Like `reset`, and gives back the memory that an exceptionally long message took. */
+  release(): void {
+    this.reset();
+    this.#use(new ArrayBuffer(INITIAL_CAPACITY));
+  }
+
   /** Makes room for `more` bytes. Afterwards `bytes`, `view` and `words` may be new objects. */
   ensure(more: number): void {
     if (this.length + more <= this.bytes.length) return;
     let capacity = this.bytes.length * 2;
     while (capacity < this.length + more) capacity *= 2;
-    const grown = new Uint8Array(new ArrayBuffer(capacity));
-    grown.set(this.bytes.subarray(0, this.length));
-    this.bytes = grown;
-    this.view = new DataView(grown.buffer);
-    this.words = new Uint32Array(grown.buffer);
+    const written = this.bytes.subarray(0, this.length);
+    this.#use(new ArrayBuffer(capacity));
+    this.bytes.set(written);
+  }
+
+  #use(buffer: ArrayBuffer): void {
+    this.bytes = new Uint8Array(buffer);
+    this.view = new DataView(buffer);
+    this.words = new Uint32Array(buffer);
   }
 
   /** Starts a message with a zeroed family header of `header` bytes. Returns its offset. */

@@ -255,7 +255,7 @@ export class NftablesBackend implements Backend {
   /** Replaces the table by one with these elements, and releases the memory that this took. */
   #replace(operations: OperationList, ownerName: (owner: OwnerId) => string): ApplyResult {
     const receipt = this.#replacement.apply(operations, ownerName);
-    for (const one of [this.#keeper.batch, this.#elements, this.#sorter]) one.release();
+    this.#keeper.batch.writer.release();
     return receipt;
   }
 

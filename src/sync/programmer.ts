@@ -81,7 +81,6 @@ export type Selected = (
 export class BatchProgrammer {
   readonly #options: ProgrammerOptions;
   readonly #writer: DesiredWriter;
-  readonly #elementsMax: number;
   /**
    * True while the core received nothing since the last selection, so that its endpoint spans are
    * still valid.
@@ -94,8 +93,6 @@ export class BatchProgrammer {
 
   constructor(options: ProgrammerOptions) {
     this.#options = options;
-    const { maxOperations, singleTransaction } = options.backend.capabilities;
-    this.#elementsMax = singleTransaction ? Infinity : Math.min(BATCH_ELEMENTS, maxOperations);
     this.#writer = new DesiredWriter((bytes) => options.core.reserveDesired(bytes));
   }
 
@@ -141,7 +138,8 @@ export class BatchProgrammer {
    * Splits entries into groups that fit one transaction. Only a single giant Service may exceed it.
    */
   *#groups(entries: readonly SelectedOwner[]): Generator<readonly SelectedOwner[]> {
-    const most = this.#elementsMax;
+    const { maxOperations, singleTransaction } = this.#options.backend.capabilities;
+    const most = singleTransaction ? Infinity : Math.min(BATCH_ELEMENTS, maxOperations);
     let group: SelectedOwner[] = [];
     let elements = 0;
     for (const entry of entries) {
