@@ -33,7 +33,7 @@ export function giveOlderLayout(options: SkeletonOptions): void {
     const elements = readAll(socket);
     const keeper = new TableKeeper(socket, options);
     const { batch, actions } = keeper;
-    keeper.writeCreate("replaced");
+    keeper.writeCreate({ replaces: true });
     const operations = operationList(add(1, ...elements));
     const offsets = new OperationSorter().sort(operations);
     eachAction(operations, offsets, "add", (table, action) =>

@@ -118,7 +118,7 @@ export class NftablesBackend implements Backend {
     this.#replacement.setPending(false);
     const table = keeper.findTable();
     if (table === undefined) {
-      keeper.create("fresh");
+      keeper.create(false);
       return { outcome: "fresh", what: WHAT, elements: 0 };
     }
     if (!keeper.hasSameMaps(table)) return this.#replaceLater();
@@ -131,7 +131,7 @@ export class NftablesBackend implements Backend {
       actions.ensure(batch, family, code),
     );
     if (state !== "intact" || !found.complete || batch.count > 0) keeper.rewriteRules();
-    keeper.wake(table);
+    if (table.dormant) keeper.activate();
     keeper.deleteCatchalls(catchalls);
     keeper.recordHandles();
     return { outcome: "adopted", what: WHAT, elements };
@@ -261,10 +261,12 @@ export class NftablesBackend implements Backend {
 
   /**
    * Replaces the table even if there was nothing to apply. The core never knew the elements of a
-   * replaced table. Any connection may lead to an endpoint that left, so all are checked.
+   * replaced table. Any connection may lead to an endpoint that left, so all are checked. An
+   * earlier process may have left a stand-in.
    */
   async #removeLeftovers(): Promise<void> {
     if (this.#replacement.isPending) this.#replacement.applyNothing();
+    this.#keeper.deleteStandIn();
     if (this.#replacement.hasReplaced) this.#core?.flows.recordAll();
   }
 

@@ -1,7 +1,16 @@
 /**
- * Replaces a table with another layout, which another version of Sluice left. The table serves
- * until its successor is complete: one transaction deletes it and creates the new one with all
- * elements.
+ * Replaces a table with another layout, which another version of Sluice left, by one with all
+ * elements. Every new connection is served meanwhile:
+ *
+ * 1. One transaction creates a stand-in, with the new layout and another name. The old table still
+ *    serves.
+ * 2. One transaction deletes the old table and creates its successor. The stand-in serves.
+ * 3. The stand-in is deleted.
+ *
+ * Deleting and creating at once would not suffice. A packet that is in the old table at that moment
+ * finds no more elements in it, and has already passed the place of the new one. New tables are
+ * dormant until their transaction has ended, because the kernel puts concatenated ranges in force
+ * last.
  */
 import type { ApplyResult } from "../backend/backend.ts";
 import { rethrowDefect } from "../base/errors.ts";
@@ -10,7 +19,7 @@ import type { OwnerId } from "../model/owner.ts";
 import { EMSGSIZE, ENOBUFS, ENOMEM } from "../os/posix.ts";
 import { errnoOf, SystemError } from "../os/system-error.ts";
 import type { TableKeeper } from "./repair/table-keeper.ts";
-import { TABLE } from "./wire/object-names.ts";
+import { STAND_IN, TABLE } from "./wire/object-names.ts";
 
 export interface ReplacementOptions {
   readonly keeper: TableKeeper;
@@ -22,7 +31,7 @@ export interface ReplacementOptions {
   ) => ApplyResult;
 }
 
-type Failure = Extract<ApplyResult, { readonly ok: false }>;
+type RefusedReplacement = Extract<ApplyResult, { readonly ok: false }>;
 
 /** The kernel cannot take a transaction of this size. */
 const TOO_LARGE: ReadonlySet<number> = new Set([EMSGSIZE, ENOBUFS, ENOMEM]);
@@ -63,25 +72,29 @@ export class TableReplacement {
   /** Replaces the table by one with these elements. */
   apply(operations: OperationList, ownerName: (owner: OwnerId) => string): ApplyResult {
     const { keeper, transact } = this.#options;
-    let outcome: "fresh" | "replaced";
     try {
       keeper.applyPendingOptions();
       // Another program may have deleted the table since.
-      outcome = keeper.findTable() === undefined ? "fresh" : "replaced";
+      const isThere = keeper.findTable() !== undefined;
+      if (isThere && this.#state === "whole" && keeper.deleteStandIn()) {
+        const standsIn = transact(operations, ownerName, () =>
+          keeper.writeCreate({ table: STAND_IN, dormant: true }),
+        );
+        if (!standsIn.ok) return this.#failure(standsIn, operations.count);
+        keeper.activate(STAND_IN);
+      }
+      const receipt = transact(operations, ownerName, () =>
+        keeper.writeCreate({ replaces: isThere, dormant: true }),
+      );
+      if (!receipt.ok) return this.#failure(receipt, operations.count);
+      keeper.activate();
+      this.#setReplaced();
+      this.#settle();
+      return receipt;
     } catch (thrown) {
       rethrowDefect(thrown);
       return { ok: false, error: thrown, transient: true };
     }
-    const receipt = transact(operations, ownerName, () => keeper.writeCreate(outcome));
-    if (!receipt.ok) return this.#failure(receipt, operations.count);
-    this.#setReplaced();
-    try {
-      keeper.created();
-    } catch (thrown) {
-      // Without its handles, the table counts as foreign. The next `verify` creates it again.
-      rethrowDefect(thrown);
-    }
-    return receipt;
   }
 
   /**
@@ -91,8 +104,21 @@ export class TableReplacement {
   applyNothing(): void {
     const { keeper } = this.#options;
     keeper.applyPendingOptions();
-    keeper.create(keeper.findTable() === undefined ? "fresh" : "replaced");
+    keeper.create(keeper.findTable() !== undefined);
     this.#setReplaced();
+  }
+
+  /** The table is complete, whatever fails now. */
+  #settle(): void {
+    const { keeper } = this.#options;
+    try {
+      // Without its handles, the table counts as foreign. The next `verify` creates it again.
+      keeper.created();
+      // If the stand-in stays, it is removed with the leftovers.
+      keeper.deleteStandIn();
+    } catch (thrown) {
+      rethrowDefect(thrown);
+    }
   }
 
   #setReplaced(): void {
@@ -104,7 +130,7 @@ export class TableReplacement {
    * The kernel compares an element only with the other elements of this transaction. So no refusal
    * is a sign of drift.
    */
-  #failure(receipt: Failure, elements: number): Failure {
+  #failure(receipt: RefusedReplacement, elements: number): RefusedReplacement {
     const errno = errnoOf(receipt.error) ?? 0;
     if (this.#state !== "whole" || !TOO_LARGE.has(errno)) return { ...receipt, drifted: false };
     this.#state = "in parts";

@@ -55,7 +55,7 @@ export function requestObject(
   return request(socket, writer, question, `read table inet ${TABLE}`, each);
 }
 
-/** Our table in the kernel. */
+/** One of our tables in the kernel. */
 export interface ReadTable {
   /** Unique within a network namespace and never reused. */
   readonly handle: bigint;
@@ -66,14 +66,14 @@ export interface ReadTable {
 }
 
 /** Returns undefined if the table does not exist. */
-export function readTable(socket: Netlink): ReadTable | undefined {
+export function readTable(socket: Netlink, name = TABLE): ReadTable | undefined {
   let handle = 0n;
   let comment = "";
   let dormant = false;
   const exists = requestObject(
     socket,
     nft.NFT_MSG_GETTABLE,
-    [[nft.NFTA_TABLE_NAME, TABLE]],
+    [[nft.NFTA_TABLE_NAME, name]],
     (reader) => {
       while (reader.next()) {
         if (reader.type === nft.NFTA_TABLE_USERDATA) comment = readComment(reader.payload()) ?? "";

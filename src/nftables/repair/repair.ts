@@ -75,7 +75,7 @@ export class TableRepair {
         ...(await this.#recreate(core, table, restoration.lists)),
       };
     }
-    keeper.wake(table);
+    if (table.dormant) keeper.activate();
     if (state === "refill") keeper.rewriteRules();
     const states = await readTouched(socket, core, touched, () => yieldToEventLoop(clock));
     const catchalls = states.filter(({ present }) => present.catchall).map(({ id }) => id);
@@ -102,10 +102,10 @@ export class TableRepair {
     lists: readonly OperationList[],
   ): Promise<Omit<TableRepairResult, "driftedCounts">> {
     const { keeper, transact } = this.#options;
-    const outcome = table === undefined ? "fresh" : "replaced";
+    const replaces = table !== undefined;
     const [first, ...rest] = lists;
     if (first !== undefined) {
-      const receipt = transact(first, ownerNameIn(core), () => keeper.writeCreate(outcome));
+      const receipt = transact(first, ownerNameIn(core), () => keeper.writeCreate({ replaces }));
       if (receipt.ok) {
         keeper.created();
         return this.#restore(core, rest, addTo(noWrites(), core, first, receipt));
@@ -113,7 +113,7 @@ export class TableRepair {
     }
     // Either there are no elements, or the first list failed: it is too large, or the kernel
     // refused an element. With the table in place, `#restore` can find out which.
-    keeper.create(outcome);
+    keeper.create(replaces);
     return this.#restore(core, lists);
   }
 

@@ -18,7 +18,7 @@ import {
 } from "../ruleset/install.ts";
 import { KnownActions } from "../ruleset/known-actions.ts";
 import { Batch } from "../wire/message-batch.ts";
-import { TABLE } from "../wire/object-names.ts";
+import { STAND_IN, TABLE } from "../wire/object-names.ts";
 import { allSets } from "../wire/sets.ts";
 
 interface Handles {
@@ -132,22 +132,22 @@ export class TableKeeper {
     return { state: "refill", chains: this.#reconfigured ? 0 : Math.max(1, chains) };
   }
 
-  /** Creates the table and replaces an existing one. */
-  create(outcome: "fresh" | "replaced"): void {
-    this.writeCreate(outcome);
+  /** Creates the table without elements. `replaces`: deletes an existing one. */
+  create(replaces: boolean): void {
+    this.writeCreate({ replaces });
     this.send(`create table inet ${TABLE}`);
     this.created();
   }
 
   /**
-   * Begins a transaction that creates the table. The caller may add elements to it. Call `created`
-   * if the kernel accepts it.
+   * Begins a transaction that creates a table. The caller may add elements to it. A dormant table
+   * sees no packets before `activate`. Call `created` when our table serves.
    */
-  writeCreate(outcome: "fresh" | "replaced"): void {
+  writeCreate({ table = TABLE, replaces = false, dormant = false }): void {
     this.actions.reset();
-    this.batch.begin();
-    if (outcome === "replaced") writeDeleteTable(this.batch);
-    writeSkeleton(this.batch, this.#options, this.actions);
+    this.batch.begin(table);
+    if (replaces) writeDeleteTable(this.batch);
+    writeSkeleton(this.batch, this.#options, this.actions, dormant);
   }
 
   created(): void {
@@ -164,12 +164,25 @@ export class TableKeeper {
     this.#reconfigured = false;
   }
 
-  /** Wakes a dormant table, so that it sees packets again. */
-  wake({ dormant }: ReadTable): void {
-    if (!dormant) return;
-    this.batch.begin();
+  /** Makes a dormant table see packets. */
+  activate(table = TABLE): void {
+    this.batch.begin(table);
     writeActivateTable(this.batch);
-    this.send(`activate table inet ${TABLE}`);
+    this.send(`activate table inet ${table}`);
+  }
+
+  /**
+   * Deletes the stand-in if there is one. Returns false if it belongs to another program.
+   * @see TableReplacement
+   */
+  deleteStandIn(): boolean {
+    const found = readTable(this.#socket, STAND_IN);
+    if (found === undefined) return true;
+    if (!isSluiceTable(found.comment)) return false;
+    this.batch.begin(STAND_IN);
+    writeDeleteTable(this.batch);
+    this.send(`delete table inet ${STAND_IN}`);
+    return true;
   }
 
   /** Deletes the catchall elements that other programs added to these tables. */

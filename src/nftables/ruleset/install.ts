@@ -10,7 +10,6 @@ import { writeChain, writeFlush, writeRules } from "../wire/chains.ts";
 import { type Attribute, writeAttributes } from "../wire/expressions.ts";
 import { Batch } from "../wire/message-batch.ts";
 import * as nft from "../wire/nf-tables.ts";
-import { TABLE } from "../wire/object-names.ts";
 import { allSets, writeEqualBytes, writeSet } from "../wire/sets.ts";
 import { commentUserdata } from "../wire/userdata.ts";
 import { type KnownActions, writeFlushActions, writeMaps } from "./known-actions.ts";
@@ -93,7 +92,7 @@ function commentedSkeleton(options: SkeletonOptions) {
 /** The first rule of this chain carries the comment with the hash of the rules. */
 export const COMMENTED_CHAIN = "nat-prerouting";
 
-export function writeTable(batch: Batch, text: string, table = TABLE, flags = 0): void {
+export function writeTable(batch: Batch, text: string, table = batch.table, flags = 0): void {
   const message = batch.open(nft.NFT_MSG_NEWTABLE, NLM_F_CREATE);
   const attributes: Attribute[] = [
     [nft.NFTA_TABLE_NAME, table],
@@ -104,7 +103,7 @@ export function writeTable(batch: Batch, text: string, table = TABLE, flags = 0)
   batch.close(message);
 }
 
-export function writeDeleteTable(batch: Batch, table = TABLE): void {
+export function writeDeleteTable(batch: Batch, table = batch.table): void {
   const message = batch.open(nft.NFT_MSG_DELTABLE, 0);
   writeAttributes(batch.writer, [[nft.NFTA_TABLE_NAME, table]]);
   batch.close(message);
@@ -117,15 +116,24 @@ export function writeDeleteTable(batch: Batch, table = TABLE): void {
 export function writeActivateTable(batch: Batch): void {
   const message = batch.open(nft.NFT_MSG_NEWTABLE, 0);
   writeAttributes(batch.writer, [
-    [nft.NFTA_TABLE_NAME, TABLE],
+    [nft.NFTA_TABLE_NAME, batch.table],
     [nft.NFTA_TABLE_FLAGS, 0],
   ]);
   batch.close(message);
 }
 
-/** Writes all constant objects into a table that does not exist yet. */
-export function writeSkeleton(batch: Batch, options: SkeletonOptions, actions: KnownActions): void {
-  writeTable(batch, tableComment(options));
+/**
+ * Writes all constant objects into a table that does not exist yet. A dormant table sees no packets
+ * before `writeActivateTable`.
+ */
+export function writeSkeleton(
+  batch: Batch,
+  options: SkeletonOptions,
+  actions: KnownActions,
+  dormant = false,
+): void {
+  const flags = dormant ? nft.NFT_TABLE_F_DORMANT : 0;
+  writeTable(batch, tableComment(options), batch.table, flags);
   for (const [index, set] of allSets(options.counters).entries()) writeSet(batch, set, index + 1);
   writeEqualBytes(batch);
   writeMaps(batch, actions.maps());
@@ -155,7 +163,7 @@ export function writeDeleteCatchalls(batch: Batch, ids: readonly TableId[]): voi
   for (const id of ids) {
     const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);
     writeAttributes(batch.writer, [
-      [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+      [nft.NFTA_SET_ELEM_LIST_TABLE, batch.table],
       [nft.NFTA_SET_ELEM_LIST_SET, tableLabel(id)],
       [
         nft.NFTA_SET_ELEM_LIST_ELEMENTS,

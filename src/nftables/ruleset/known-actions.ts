@@ -22,7 +22,6 @@ import {
   dispatchMap,
   rememberedChain,
   rememberedDispatch,
-  TABLE,
 } from "../wire/object-names.ts";
 import { type SetSpec, writeFlushMap, writeSet } from "../wire/sets.ts";
 import { actionChains, actionMap, slotTablesOf } from "./pick-chains.ts";
@@ -84,7 +83,7 @@ function writeAction(batch: Batch, code: ActionCode, family: Family): void {
     ];
     const message = batch.open(nft.NFT_MSG_NEWSETELEM, NLM_F_CREATE);
     writeAttributes(batch.writer, [
-      [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+      [nft.NFTA_SET_ELEM_LIST_TABLE, batch.table],
       [nft.NFTA_SET_ELEM_LIST_SET, dispatchMap(kind, family)],
       [nft.NFTA_SET_ELEM_LIST_ELEMENTS, [[nft.NFTA_LIST_ELEM, element]]],
     ]);

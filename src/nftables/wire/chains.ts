@@ -8,7 +8,6 @@ import {
 } from "./expressions.ts";
 import type { Batch } from "./message-batch.ts";
 import * as nft from "./nf-tables.ts";
-import { TABLE } from "./object-names.ts";
 import { commentUserdata } from "./userdata.ts";
 
 export interface NftRule {
@@ -38,7 +37,7 @@ export function rule(text: string, ...parts: (Expression | readonly Expression[]
 }
 
 /** NFT_MSG_NEWCHAIN. If the chain exists, it changes only the policy. */
-export function writeChain(batch: Batch, chain: Chain, table = TABLE): void {
+export function writeChain(batch: Batch, chain: Chain, table = batch.table): void {
   const message = batch.open(nft.NFT_MSG_NEWCHAIN, NLM_F_CREATE);
   const attributes: Attribute[] = [
     [nft.NFTA_CHAIN_TABLE, table],
@@ -65,14 +64,14 @@ export function writeChain(batch: Batch, chain: Chain, table = TABLE): void {
 export function writeFlush(batch: Batch, chain: string): void {
   const message = batch.open(nft.NFT_MSG_DELRULE, 0);
   writeAttributes(batch.writer, [
-    [nft.NFTA_RULE_TABLE, TABLE],
+    [nft.NFTA_RULE_TABLE, batch.table],
     [nft.NFTA_RULE_CHAIN, chain],
   ]);
   batch.close(message);
 }
 
 /** NFT_MSG_NEWRULE for each rule, at the end of the chain. */
-export function writeRules(batch: Batch, chain: Chain, table = TABLE): void {
+export function writeRules(batch: Batch, chain: Chain, table = batch.table): void {
   for (const { expressions, comment: text } of chain.rules) {
     const message = batch.open(nft.NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
     writeAttributes(batch.writer, [

@@ -19,7 +19,6 @@ import { alignTo4, type MessageWriter } from "../../netlink/message.ts";
 import type { Refusal } from "../../netlink/netlink-errors.ts";
 import type { Batch } from "./message-batch.ts";
 import * as nft from "./nf-tables.ts";
-import { TABLE } from "./object-names.ts";
 import { addressAfter } from "./ranges.ts";
 import { COMMENT_MAX } from "./userdata.ts";
 
@@ -202,7 +201,7 @@ export class ElementWriter {
     this.#table = table;
     this.#type = type;
     this.#message = this.#batch.open(type, type === nft.NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0);
-    this.#writer.text(nft.NFTA_SET_ELEM_LIST_TABLE, TABLE);
+    this.#writer.text(nft.NFTA_SET_ELEM_LIST_TABLE, this.#batch.table);
     this.#writer.text(nft.NFTA_SET_ELEM_LIST_SET, label);
     this.#list = this.#writer.open(nft.NFTA_SET_ELEM_LIST_ELEMENTS);
     const sequence = this.#batch.count;

@@ -13,6 +13,7 @@ import {
 import { MessageWriter } from "../../netlink/message.ts";
 import type { Netlink, NetlinkReply } from "../../netlink/socket.ts";
 import { NFPROTO_INET } from "./nf-tables.ts";
+import { TABLE } from "./object-names.ts";
 
 /** Writes nf_tables messages of one family. The same object serves all transactions in turn. */
 export class Batch {
@@ -21,6 +22,8 @@ export class Batch {
   readonly starts: number[] = [];
   /** Number of transactions that the kernel accepted. */
   commits = 0;
+  /** The name of the table that the messages of the transaction are about. */
+  table = TABLE;
   readonly #family: number;
 
   /** `family`: NFPROTO_*. */
@@ -28,8 +31,9 @@ export class Batch {
     this.#family = family;
   }
 
-  /** Starts an empty transaction. */
-  begin(): void {
+  /** Starts an empty transaction about this table. */
+  begin(table = TABLE): void {
+    this.table = table;
     this.writer.reset();
     this.starts.length = 0;
     this.#edge(NFNL_MSG_BATCH_BEGIN);

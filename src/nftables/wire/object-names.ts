@@ -2,8 +2,10 @@
 import type { Action, SlotTable, SnatMode } from "../../model/actions.ts";
 import type { Family } from "../../net/address.ts";
 
-/** Our only table, in the family inet. */
+/** Our table, in the family inet. */
 export const TABLE = "sluice";
+/** Another table with the same content. It exists only while our table is replaced. */
+export const STAND_IN = "sluice-stand-in";
 
 const SNAT_PREFIX: { readonly [snat in SnatMode]: string } = {
   plain: "",

@@ -30,7 +30,6 @@ import {
   type Dispatch,
   dispatchMap,
   EQUAL_BYTES,
-  TABLE,
 } from "./object-names.ts";
 import {
   BYTEORDER_BIG,
@@ -215,7 +214,7 @@ export function writeEqualBytes(batch: Batch): void {
   });
   const message = batch.open(nft.NFT_MSG_NEWSETELEM, NLM_F_CREATE);
   writeAttributes(batch.writer, [
-    [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+    [nft.NFTA_SET_ELEM_LIST_TABLE, batch.table],
     [nft.NFTA_SET_ELEM_LIST_SET, EQUAL_BYTES],
     [nft.NFTA_SET_ELEM_LIST_ELEMENTS, elements],
   ]);
@@ -233,7 +232,7 @@ export function allSets(counters: boolean): readonly SetSpec[] {
 }
 
 /** NFT_MSG_NEWSET. `id` must be unique among the sets of the transaction. */
-export function writeSet(batch: Batch, set: SetSpec, id: number, table = TABLE): void {
+export function writeSet(batch: Batch, set: SetSpec, id: number, table = batch.table): void {
   const message = batch.open(nft.NFT_MSG_NEWSET, NLM_F_CREATE);
   const description: Attribute[] = [];
   if (set.size !== undefined) description.push([nft.NFTA_SET_DESC_SIZE, set.size]);
@@ -274,7 +273,7 @@ export function writeSet(batch: Batch, set: SetSpec, id: number, table = TABLE):
 export function writeFlushMap(batch: Batch, map: string): void {
   const message = batch.open(nft.NFT_MSG_DELSETELEM, 0);
   writeAttributes(batch.writer, [
-    [nft.NFTA_SET_ELEM_LIST_TABLE, TABLE],
+    [nft.NFTA_SET_ELEM_LIST_TABLE, batch.table],
     [nft.NFTA_SET_ELEM_LIST_SET, map],
   ]);
   batch.close(message);
