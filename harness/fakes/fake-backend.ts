@@ -38,6 +38,7 @@ export class FakeBackend implements Backend {
     localhostNodePorts: false,
   };
   readonly counters = undefined;
+  readonly fullFrontends = undefined;
   readonly chains = undefined;
   readonly leftovers = { remove: () => Promise.resolve() };
   readonly tables = new Map<TableId, Map<string, Element>>();

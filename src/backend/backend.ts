@@ -11,7 +11,7 @@ import type { OwnerId } from "../model/owner.ts";
 import type { Service } from "../model/service.ts";
 import type { Capabilities, Mode } from "./capabilities.ts";
 import type { Drift, ForeignChange } from "./drift.ts";
-import type { ChainReader, CounterReader, LeftoverRules } from "./parts.ts";
+import type { ChainReader, CounterReader, FullFrontendReader, LeftoverRules } from "./parts.ts";
 import type { SkeletonOptions } from "./skeleton-options.ts";
 
 /** The outcome of one `apply`. */
@@ -64,6 +64,8 @@ export interface Backend {
   readonly capabilities: Capabilities;
   /** Undefined if connections are not counted. */
   readonly counters: CounterReader | undefined;
+  /** Undefined if the kernel does not tell when it cannot remember a client. */
+  readonly fullFrontends: FullFrontendReader | undefined;
   /** Undefined if a Service consists of map elements, not of rules in chains. */
   readonly chains: ChainReader | undefined;
   readonly leftovers: LeftoverRules;

@@ -38,6 +38,29 @@ export interface CounterReader {
   onDelete(each: CounterSink): void;
 }
 
+/**
+ * A frontend that had no room for a new client of session affinity during the last minutes. `table`
+ * and `key` are those of its element in `learn` or `nodeports-learn`.
+ */
+export interface FullFrontend {
+  readonly table: TableId;
+  readonly key: Uint8Array;
+  /**
+   * Connections of clients that could not be remembered, since the frontend became full. 0 if the
+   * backend does not count connections.
+   */
+  readonly connections: number;
+}
+
+/** Reads which frontends cannot remember new clients. */
+export interface FullFrontendReader {
+  /**
+   * Reads all full frontends. Call it only while elements with session affinity are committed.
+   * @throws SluiceError NETLINK_SOCKET, NETLINK_REFUSED
+   */
+  read(): readonly FullFrontend[];
+}
+
 /** Rules and restores of one family, as upstream measures them in its iptables mode. */
 export interface RestoreStatistics {
   readonly family: Family;

@@ -14,6 +14,7 @@ export type ErrorCode =
   | "OBJECT_INVALID" // an API object or manifest, or one of its fields, is unusable
   | "FRONTEND_TAKEN" // an older Service holds this frontend
   | "MANIFEST_INVALID"
+  | "AFFINITY_FULL" // a frontend cannot remember more clients
   | "NETLINK_SOCKET" // socket, bind, send or receive failed
   | "NETLINK_REFUSED" // the kernel refused an operation
   | "KERNEL_UNSUPPORTED" // the kernel lacks a feature that the rules need

@@ -170,6 +170,13 @@ export const SYSCTL_CHECK_MS = 60_000;
 /** Longest ClientIP affinity that the API allows. */
 export const AFFINITY_SECONDS_MAX = 86_400;
 /**
+ * A frontend counts as full for this many seconds after the last connection of a client that
+ * session affinity could not remember.
+ */
+export const NOT_REMEMBERED_SECONDS = 300;
+/** Interval between two searches for such frontends, while any Service has session affinity. */
+export const NOT_REMEMBERED_POLL_MS = 10_000;
+/**
  * Maximum number of endpoints behind one frontend; the rest is left out. An action stores the count
  * in 20 bits.
  */

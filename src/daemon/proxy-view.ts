@@ -23,7 +23,7 @@ export function createView(options: ViewOptions): ProxyView {
   const now = () => clock.now();
   const { core, inputs, source, telemetry, backend } = proxy;
   const { mode } = backend;
-  const { health, problems, metrics, connections } = telemetry;
+  const { health, problems, metrics, connections, fullFrontends } = telemetry;
   const counts = (): Counts => ({
     services: core.serviceCount(),
     slices: core.sliceCount(),
@@ -56,10 +56,12 @@ export function createView(options: ViewOptions): ProxyView {
       const deadline = new Promise<void>((done) => clock.after(SCRAPE_TIMEOUT_MS, done));
       const { config } = proxy;
       if (backend.counters !== undefined) await connections.collect(backend.counters, deadline);
+      fullFrontends.read();
       return expose(
         scrapedInstruments({
           metrics,
           connections,
+          fullFrontends,
           config,
           version,
           startedAt: telemetry.startedAt,

@@ -174,6 +174,7 @@ export class RunningProxy {
     this.#flows.close();
     this.#syncing?.pacer.stop();
     this.#localRanges?.close();
+    this.telemetry.fullFrontends.stop();
     const closed = Promise.resolve(this.backend.close());
     const deadline = new Promise<void>((resolve) => {
       this.#options.clock.after(STOP_TIMEOUT_MS, resolve);
@@ -299,6 +300,7 @@ export class RunningProxy {
     if (!this.#watching) {
       this.#watch();
       this.#watching = true;
+      this.telemetry.fullFrontends.start(this.backend.fullFrontends);
       // The node may have gained an address while no Sluice ran.
       this.#checkNodePortFlows();
     }

@@ -5,6 +5,7 @@ import type { Logger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import type { Core } from "../core/core.ts";
 import { ConnectionCounters } from "../observe/connections.ts";
+import { FullFrontends } from "../observe/full-frontends.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { NoLocalEndpoints } from "../observe/no-local-endpoints-metric.ts";
 import { ProxyHealth } from "../observe/proxy-health.ts";
@@ -32,6 +33,7 @@ export class Telemetry {
   readonly noLocalEndpoints = new NoLocalEndpoints();
   readonly metrics: Metrics;
   readonly connections: ConnectionCounters;
+  readonly fullFrontends: FullFrontends;
   readonly #core: Core;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -60,6 +62,15 @@ export class Telemetry {
         err: messageOf(error),
       }),
     );
+    this.fullFrontends = new FullFrontends({
+      core,
+      clock,
+      problems: this.reportProblems,
+      failed: (error) =>
+        log.warn("Could not read which Services cannot remember clients; retrying", {
+          err: messageOf(error),
+        }),
+    });
   }
 
   get lastSync(): LastSync | undefined {

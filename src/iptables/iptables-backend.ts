@@ -76,8 +76,9 @@ interface Suspicion {
 class Iptables implements IptablesBackend {
   readonly mode = "iptables";
   capabilities = iptablesCapabilities({ variant: "nft", unserved: [], unsupported: [] });
-  /** Not needed: xt_recent deletes its list of clients with the last rule that names it. */
   readonly counters = undefined;
+  /** A full list of xt_recent forgets the client that it saw first, and counts nothing. */
+  readonly fullFrontends = undefined;
   readonly chains: ChainReader = {
     locate: (table, key) => this.#chainsOf(table, key),
     statistics: () => this.#restoreStatistics(),

@@ -3,7 +3,12 @@
 import type { Adoption, ApplyResult, Backend, OwnerLookup } from "../backend/backend.ts";
 import type { Capabilities } from "../backend/capabilities.ts";
 import type { Drift, ForeignChange } from "../backend/drift.ts";
-import type { CounterReader, CounterSink, LeftoverRules } from "../backend/parts.ts";
+import type {
+  CounterReader,
+  CounterSink,
+  FullFrontendReader,
+  LeftoverRules,
+} from "../backend/parts.ts";
 import type { SkeletonOptions } from "../backend/skeleton-options.ts";
 import { type Clock, systemClock, yieldToEventLoop } from "../base/clock.ts";
 import { rethrowDefect } from "../base/errors.ts";
@@ -22,6 +27,7 @@ import { adoptElements } from "./adopt-table.ts";
 import { probeFeatures } from "./probe-features.ts";
 import { readActions } from "./read/compare-table.ts";
 import { readCounters, readDeleted } from "./read/read-counters.ts";
+import { readFullFrontends } from "./read/read-full-frontends.ts";
 import { TableRepair } from "./repair/repair.ts";
 import { TableKeeper } from "./repair/table-keeper.ts";
 import { TouchedObjects } from "./repair/touched.ts";
@@ -59,6 +65,7 @@ export class NftablesBackend implements Backend {
   readonly mode = "nftables";
   readonly counters: CounterReader | undefined;
   readonly chains = undefined;
+  readonly fullFrontends: FullFrontendReader = { read: () => readFullFrontends(this.#socket) };
   readonly leftovers: LeftoverRules = { remove: () => this.#removeLeftovers() };
   readonly #socket: Netlink;
   readonly #clock: Clock;

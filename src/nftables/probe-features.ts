@@ -103,7 +103,7 @@ const FEATURES: readonly Feature[] = [
   },
   {
     name: "map updates from packets",
-    needs: [CLIENTS, "endpoint-numbers4"],
+    needs: [CLIENTS, "endpoint-numbers4", "not-remembered4"],
     chains: actionChains(LEARN_ACTION, 4, 0).slice(-1),
   },
   { name: "reject in prerouting (Linux 5.9)", needs: [], chains: [prerouting(rejectExpression())] },

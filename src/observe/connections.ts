@@ -16,10 +16,9 @@ import type { Core } from "../core/core.ts";
 import { readAction } from "../model/actions.ts";
 import { isServiceOwner, type OwnerId } from "../model/owner.ts";
 import { printEndpoint } from "../model/print.ts";
-import type { Service } from "../model/service.ts";
-import { isNodePortTable, readPort, readProtocol } from "../model/table-keys.ts";
 import { keySize, type TableId, tableKind, valueSize } from "../model/tables.ts";
 import { type Instrument, type Sample, valueInstrument } from "./instruments.ts";
+import { portLabel } from "./port-label.ts";
 
 type CountingCore = Pick<Core, "count" | "ownerOf" | "serviceKey" | "findService" | "readService">;
 
@@ -240,26 +239,6 @@ function kindOf(table: TableId): "frontend" | "slot" | undefined {
 function leadsToEndpoints(value: Uint8Array): boolean {
   const { verb } = readAction(value);
   return verb === "pick" || verb === "recall";
-}
-
-/**
- * Returns the port's name, or its number if unnamed. Undefined if the Service no longer has the
- * port.
- */
-function portLabel(
-  service: Service | undefined,
-  table: TableId,
-  key: Uint8Array,
-): string | undefined {
-  const nodePort = isNodePortTable(table);
-  const protocol = readProtocol(table, key);
-  const number = readPort(table, key);
-  const port = service?.ports.find(
-    (candidate) =>
-      candidate.protocol === protocol &&
-      number === (nodePort ? candidate.nodePort : candidate.port),
-  );
-  return port && (port.name === "" ? String(port.port) : port.name);
 }
 
 function memoize<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {

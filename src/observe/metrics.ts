@@ -1,7 +1,7 @@
 /**
  * Collects all metrics. A metric that kube-proxy has keeps its name (kubeproxy-metrics.ts,
  * component-metrics.ts), so dashboards and alerts keep working. Our own have the prefix `sluice_`:
- * most are defined here, five in connections.ts and one in build-info.ts. Recording costs a few
+ * most are defined here, five in connections.ts, one in full-frontends.ts and one in build-info.ts. Recording costs a few
  * additions; text is printed at a scrape. A test checks that docs/metrics.md lists every metric.
  */
 import type { Mode } from "../backend/capabilities.ts";
@@ -16,6 +16,7 @@ import type { RepairReport } from "../sync/repair-timing.ts";
 import { buildInfo } from "./build-info.ts";
 import { RestClientMetrics, SliMetrics } from "./component-metrics.ts";
 import type { ConnectionCounters } from "./connections.ts";
+import type { FullFrontends } from "./full-frontends.ts";
 import { Counter, exponentialBuckets, Gauge, Histogram, type Instrument } from "./instruments.ts";
 import { KubeproxyMetrics, type ObjectChange, programmingSeconds } from "./kubeproxy-metrics.ts";
 import { processInstruments } from "./process-metrics.ts";
@@ -43,6 +44,7 @@ export interface ScrapeFacts {
 export interface ScrapeOptions extends ScrapeFacts {
   readonly metrics: Metrics;
   readonly connections: Pick<ConnectionCounters, "instruments">;
+  readonly fullFrontends: Pick<FullFrontends, "instruments">;
   readonly config: Config;
   readonly version: string;
   /** Milliseconds since the epoch. */
@@ -247,10 +249,11 @@ export class Metrics {
 
 /** Returns everything that /metrics shows, in print order. */
 export function scrapedInstruments(options: ScrapeOptions): Instrument[] {
-  const { metrics, connections, config, version, startedAt } = options;
+  const { metrics, connections, fullFrontends, config, version, startedAt } = options;
   return [
     ...metrics.instruments(options),
     ...connections.instruments(),
+    ...fullFrontends.instruments(),
     ...buildInfo(version, config),
     ...processInstruments(startedAt),
   ];
@@ -260,6 +263,7 @@ export function scrapedInstruments(options: ScrapeOptions): Instrument[] {
 const ALWAYS_SHOWN = [
   "OBJECT_INVALID",
   "FRONTEND_TAKEN",
+  "AFFINITY_FULL",
   "NETLINK_REFUSED",
   "RULES_REFUSED",
   "LISTEN_FAILED",

@@ -20,7 +20,7 @@ import {
   DISPATCHES,
   dispatchMap,
   EQUAL_BYTES,
-  isAffinityMap,
+  isFilledByPackets,
   TABLE,
 } from "../wire/object-names.ts";
 import { SET_IDS } from "../wire/sets.ts";
@@ -146,7 +146,7 @@ export class TransactionReader {
     }
     this.#name(name === "" ? object.noun : `${object.noun} ${name}`);
     const touched = this.#touched;
-    const ours = TABLE_BY_NAME.has(name) || ACTIONS.has(name) || isAffinityMap(name);
+    const ours = TABLE_BY_NAME.has(name) || ACTIONS.has(name) || isFilledByPackets(name);
     if (message === nft.NFT_MSG_DELTABLE) {
       touched.tableDeleted = true;
       this.#deleted = true;

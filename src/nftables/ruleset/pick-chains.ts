@@ -2,6 +2,7 @@
  * Builds the chains that are made on demand: one for each way of choosing in use, shared by all
  * Services.
  */
+import { NOT_REMEMBERED_SECONDS } from "../../base/limits.ts";
 import {
   type Action,
   type ActionCode,
@@ -26,6 +27,7 @@ import {
   type Register,
   randomNumber,
   updateMap,
+  updateSet,
   verdict,
 } from "../wire/expressions.ts";
 import {
@@ -47,6 +49,7 @@ import {
   affinityMap,
   chainName,
   dispatchMap,
+  notRememberedSetName,
   rememberedChain,
   rememberedDispatch,
 } from "../wire/object-names.ts";
@@ -211,7 +214,8 @@ function snatChain(action: PickAction, family: Family, masqueradeBit: number): C
 
 /**
  * Runs after translation. Remembers the number of the endpoint for the client, unless the endpoint
- * left meanwhile. A map that is full takes no further client.
+ * left meanwhile. A full map takes no further client, and ends the first rule. The second rule then
+ * counts the connection for its frontend.
  */
 function learnChain(action: LearnAction, family: Family): Chain {
   const { nodePort, map, seconds } = action;
@@ -219,19 +223,31 @@ function learnChain(action: LearnAction, family: Family): Chain {
   const words = addressWords(family);
   const clients = affinityMap(family, map);
   const numbers = `${nodePort ? "nodeport-" : ""}endpoint-numbers${family}`;
+  const full = notRememberedSetName(nodePort, family);
   const portAt = nodePort ? 0 : words;
   const endpointAt = portAt + 2;
-  const original = `${nodePort ? "" : `ct original ${ip} daddr . `}meta l4proto . ct original proto-dst`;
+  const frontend = `${nodePort ? "" : `ct original ${ip} daddr . `}meta l4proto . ct original proto-dst`;
+  const frontendKey = [
+    ...(nodePort ? [] : [matchOriginalDestination(family, 0)]),
+    ...matchOriginalPortKey(portAt),
+  ];
+  const numberText = `meta priority set ${frontend} . ${ip} daddr . th dport map @${numbers}`;
+  const number = [
+    ...[...matchFamily(family), ...frontendKey, loadDestination(family, endpointAt)],
+    ...[loadTransportHeader(2, 2, endpointAt + words), lookupValue(numbers, 0, 0)],
+    metaSet(nft.NFT_META_PRIORITY, 0),
+  ];
   return {
     name: nameOfAction(action, family),
     rules: [
       rule(
-        `meta priority set ${original} . ${ip} daddr . th dport map @${numbers} update @${clients} { ${ip} saddr timeout ${duration(seconds)} : meta priority }`,
-        [...matchFamily(family), ...(nodePort ? [] : [matchOriginalDestination(family, 0)])],
-        [...matchOriginalPortKey(portAt), loadDestination(family, endpointAt)],
-        [loadTransportHeader(2, 2, endpointAt + words), lookupValue(numbers, 0, 0)],
-        [metaSet(nft.NFT_META_PRIORITY, 0), loadSource(family, 0)],
-        [meta(nft.NFT_META_PRIORITY, DATA), updateMap(clients, 0, DATA, seconds)],
+        `${numberText} update @${clients} { ${ip} saddr timeout ${duration(seconds)} : meta priority } meta priority set none return`,
+        [...number, loadSource(family, 0), meta(nft.NFT_META_PRIORITY, DATA)],
+        [updateMap(clients, 0, DATA, seconds), ...resetPriority(), verdict("return")],
+      ),
+      rule(
+        `${numberText} update @${full} { ${frontend} timeout ${duration(NOT_REMEMBERED_SECONDS)} }`,
+        ...[number, frontendKey, updateSet(full, 0, NOT_REMEMBERED_SECONDS)],
       ),
       rule("meta priority set none", resetPriority()),
     ],

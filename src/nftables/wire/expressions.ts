@@ -238,6 +238,19 @@ export function updateMap(map: string, key: Register, data: Register, seconds: n
   };
 }
 
+/** dynset update reg_key set SET timeout SECONDS: adds the key, or restarts its timeout. */
+export function updateSet(set: string, key: Register, seconds: number): Expression {
+  return {
+    name: "dynset",
+    attributes: [
+      [nft.NFTA_DYNSET_SREG_KEY, register(key)],
+      [nft.NFTA_DYNSET_OP, nft.NFT_DYNSET_OP_UPDATE],
+      [nft.NFTA_DYNSET_TIMEOUT, BigInt(seconds) * 1000n],
+      [nft.NFTA_DYNSET_SET_NAME, set],
+    ],
+  };
+}
+
 /** numgen reg = random mod MODULUS, in host order */
 export function randomNumber(modulus: number, to: Register): Expression {
   return {

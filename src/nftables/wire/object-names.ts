@@ -45,9 +45,14 @@ export function affinityMap(family: Family, map: number): string {
   return `affinity${family}-${map}`;
 }
 
-/** Reports whether this is the name of a map that remembers clients. */
-export function isAffinityMap(name: string): boolean {
-  return /^affinity[46]-\d+$/.test(name);
+/** The set, filled by packets, of frontends that could not remember a new client. */
+export function notRememberedSetName(nodePort: boolean, family: Family): string {
+  return `${nodePort ? "nodeports-" : ""}not-remembered${family}`;
+}
+
+/** Reports whether packets, not Sluice, fill the map or set with this name. */
+export function isFilledByPackets(name: string): boolean {
+  return /^(affinity[46]-\d+|(nodeports-)?not-remembered[46])$/.test(name);
 }
 
 /** The set of all pairs of equal bytes, with which the kernel compares two addresses. */

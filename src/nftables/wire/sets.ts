@@ -30,6 +30,7 @@ import {
   type Dispatch,
   dispatchMap,
   EQUAL_BYTES,
+  notRememberedSetName,
 } from "./object-names.ts";
 import {
   BYTEORDER_BIG,
@@ -177,6 +178,22 @@ export function affinitySet(family: Family, map: number): SetSpec {
   };
 }
 
+/**
+ * A set of frontends that could not remember a new client. Each stays for a few minutes after the
+ * last such connection, and counts these connections.
+ */
+function notRememberedSet(nodePort: boolean, family: Family, counters: boolean): SetSpec {
+  const parts = [...(nodePort ? [] : [address(family)]), PROTOCOL, PORT];
+  return {
+    name: notRememberedSetName(nodePort, family),
+    flags: nft.NFT_SET_TIMEOUT | nft.NFT_SET_EVAL,
+    keyType: concatenatedType(parts),
+    keyLength: concatenatedLength(parts),
+    userdata: typeUserdata(0),
+    counter: counters,
+  };
+}
+
 function dispatchSet(kind: Dispatch, family: Family): SetSpec {
   return {
     name: dispatchMap(kind, family),
@@ -227,6 +244,9 @@ export function allSets(counters: boolean): readonly SetSpec[] {
   return [
     EQUAL_BYTES_SET,
     ...SET_IDS.map((id) => tableSet(id, counters)),
+    ...families.flatMap((family) =>
+      [false, true].map((nodePort) => notRememberedSet(nodePort, family, counters)),
+    ),
     ...families.flatMap((family) => DISPATCHES.map((kind) => dispatchSet(kind, family))),
   ];
 }
