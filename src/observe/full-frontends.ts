@@ -156,7 +156,7 @@ function problemOf(service: string, frontends: readonly string[]) {
     subject: `Service ${service}`,
     code: "AFFINITY_FULL",
     field: "spec.sessionAffinity",
-    message: `spec.sessionAffinity: ${frontends.toSorted().join(", ")}: new clients are served but not remembered, because no more clients fit`,
+    message: `spec.sessionAffinity: no room to remember new clients of ${frontends.toSorted().join(", ")}; they are served without affinity`,
   } as const;
 }
 

@@ -12,6 +12,7 @@ import { type Frontend, frontend } from "../../harness/netns/frontends.ts";
 import type { ConnectOptions } from "../../harness/netns/world.ts";
 import type { PortSpec } from "../../harness/netns/world-objects.ts";
 import { pollUntil } from "../../harness/waiting.ts";
+import { emptyNotRemembered, fullServices, notRemembered } from "./full-services.ts";
 import { remembered } from "./remembered-clients.ts";
 import { describeBackends, Fixture, type Own, type ServiceHandle } from "./traffic-fixture.ts";
 
@@ -187,6 +188,29 @@ describeBackends((backend) => {
         for (const from of ["outside", "a3"] as const) {
           expect<string[]>([...ALL]).toContain(await theOne(fresh.at(family, from, to)));
         }
+        const names = [known.name, flooded.name, fresh.name];
+        const reported = async () =>
+          (await fullServices(fixture.program)).filter(({ name }) => names.includes(name));
+        if (backend !== "nftables") {
+          expect(await reported()).toEqual([]);
+          return;
+        }
+        const begun = await reported();
+        expect(begun).toEqual([
+          { name: flooded.name, problems: [expect.stringContaining(`${port}/UDP`)], logged: 1 },
+        ]);
+        const refused = await notRemembered(fixture.program, flooded.name);
+        expect(refused).toBeGreaterThanOrEqual(68_000 - 65_535);
+        expect(refused).toBeLessThan(68_000 - 65_535 + 100);
+        expect(await notRemembered(fixture.program, known.name)).toBe(0);
+
+        await fixture.program.stop();
+        await fixture.program.start();
+        expect(await reported()).toEqual(begun.map((one) => ({ ...one, logged: 2 })));
+        expect(await notRemembered(fixture.program, flooded.name)).toBe(refused);
+        await emptyNotRemembered(fixture.world, family);
+        expect(await pollUntil(reported, (left) => left.length === 0)).toEqual([]);
+        expect(await notRemembered(fixture.program, flooded.name)).toBe(refused);
       },
     );
 
