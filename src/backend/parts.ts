@@ -40,7 +40,7 @@ export interface CounterReader {
 
 /**
  * A frontend that had no room for a new client of session affinity during the last minutes. `table`
- * and `key` are those of its element in `learn` or `nodeports-learn`.
+ * and `key` identify its element in `learn` or `nodeports-learn`.
  */
 export interface FullFrontend {
   readonly table: TableId;

@@ -28,7 +28,7 @@ export interface FullFrontendsOptions {
 }
 
 /** Frontends with session affinity. */
-const TABLES = ([4, 6] as const).flatMap((family) => [
+const AFFINITY_TABLES = ([4, 6] as const).flatMap((family) => [
   tableId("learn", family),
   tableId("nodeports-learn", family),
 ]);
@@ -73,7 +73,7 @@ export class FullFrontends {
   read(): void {
     const { core, failed } = this.#options;
     if (this.#reader === undefined) return;
-    const inUse = TABLES.some((table) => core.elementCount(table) > 0);
+    const inUse = AFFINITY_TABLES.some((table) => core.elementCount(table) > 0);
     try {
       this.#take(inUse ? this.#reader.read() : []);
       this.#failing = false;

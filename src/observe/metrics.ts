@@ -1,8 +1,9 @@
 /**
  * Collects all metrics. A metric that kube-proxy has keeps its name (kubeproxy-metrics.ts,
  * component-metrics.ts), so dashboards and alerts keep working. Our own have the prefix `sluice_`:
- * most are defined here, five in connections.ts, one in full-frontends.ts and one in build-info.ts. Recording costs a few
- * additions; text is printed at a scrape. A test checks that docs/metrics.md lists every metric.
+ * most are defined here, five in connections.ts, one each in full-frontends.ts and build-info.ts.
+ * Recording costs a few additions; text is printed at a scrape. A test checks that docs/metrics.md
+ * lists every metric.
  */
 import type { Mode } from "../backend/capabilities.ts";
 import type { RestoreStatistics } from "../backend/parts.ts";

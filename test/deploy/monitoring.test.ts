@@ -77,6 +77,8 @@ const UNCHECKED_LABELS = [
   "traffic_policy",
   "le",
   "os_image",
+  "namespace",
+  "service",
 ];
 
 const elsewhere = [...FOREIGN_METRICS, ...IPTABLES_METRICS];

@@ -36,6 +36,7 @@ test("a code that becomes a problem somewhere is among the problems", () => {
     "src/config/reload-config.ts",
     "src/core/problem-records.ts",
     "src/host/host-settings.ts",
+    "src/observe/full-frontends.ts",
     "src/state/claims.ts",
     "src/manifests/parse-manifest.ts",
   ].flatMap((path) => textOf(path).match(/(?<=\b(?:code: |CODE = )")[A-Z_]+(?=")/g) ?? []);

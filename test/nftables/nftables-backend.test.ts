@@ -608,6 +608,40 @@ describe("the map of a frontend's clients", () => {
   });
 });
 
+describe("frontends that cannot remember clients", () => {
+  const full = (packets: number) =>
+    `add element inet sluice not-remembered4 { 10.96.0.1 . tcp . 80 counter packets ${packets} bytes 0 timeout 5m }
+     add element inet sluice nodeports-not-remembered6 { udp . 30080 counter packets 1 bytes 0 timeout 5m }`;
+
+  test("are read from the kernel, also by the next process", () => {
+    const first = backendWith();
+    first.start(rememberingCore().core);
+    expect(first.fullFrontends.read()).toEqual([]);
+    pipe(full(7), "nft", "-f", "-");
+    const learn = { verb: "learn", nodePort: false, map: 7, seconds: 60 } as const;
+    const { table, key } = element("learn", 4, ["10.96.0.1", "TCP", 80], learn);
+    const found = [
+      { table, key, connections: 7 },
+      expect.objectContaining({ table: tableId("nodeports-learn", 6), connections: 1 }),
+    ];
+    expect(first.fullFrontends.read()).toEqual(found);
+    first.close();
+    const second = backendWith();
+    expect(second.start(rememberingCore().core)).toMatchObject({ outcome: "adopted" });
+    expect(second.fullFrontends.read()).toEqual(found);
+  });
+
+  test("are read without counts if connections are not counted", () => {
+    const backend = backendWith({ counters: false });
+    backend.start(rememberingCore().core);
+    pipe(
+      "add element inet sluice not-remembered4 { 10.96.0.1 . tcp . 80 timeout 5m }",
+      ...["nft", "-f", "-"],
+    );
+    expect(backend.fullFrontends.read()).toMatchObject([{ connections: 0 }]);
+  });
+});
+
 /** The server's data before it closes. */
 function echo(hostname: string, port: number, text: string): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -1,9 +1,11 @@
 /** Compares docs/metrics.md with the code: it must list exactly the metrics that can be printed. */
 import { expect, test } from "bun:test";
 import { unexpectedError } from "../../harness/expected-errors.ts";
+import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { absentMetrics, documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { ConnectionCounters } from "../../src/observe/connections.ts";
+import { FullFrontends } from "../../src/observe/full-frontends.ts";
 import type { Instrument } from "../../src/observe/instruments.ts";
 import { Metrics, type ScrapeFacts, scrapedInstruments } from "../../src/observe/metrics.ts";
 import { Committed } from "./fake-committed.ts";
@@ -15,6 +17,12 @@ const scraped = (served: Pick<ScrapeFacts, "mode" | "restores">) =>
     ...served,
     metrics,
     connections: new ConnectionCounters(new Committed(), 10, unexpectedError),
+    fullFrontends: new FullFrontends({
+      core: new Committed(),
+      clock: new FakeClock(),
+      problems: unexpectedError,
+      failed: unexpectedError,
+    }),
     config: view.config(),
     version: "1.2.3",
     startedAt: 0,

@@ -123,6 +123,16 @@ export class Committed {
       each(key, value, owner);
   }
 
+  elementCount(table: TableId): number {
+    return this.#tables.get(table)?.size ?? 0;
+  }
+
+  /** Returns a table's id and an encoded key, as a backend would report an element. */
+  locate(name: TableName, key: string): { readonly table: TableId; readonly key: Uint8Array } {
+    const table = tableId(name, key.includes("::") ? 6 : 4);
+    return { table, key: encode(key.split(" ")) };
+  }
+
   serviceKey(id: ServiceId): string {
     return this.names.get(id) ?? "";
   }

@@ -194,7 +194,7 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     path: "src/nftables/ruleset",
-    from: src("backend", "model", "net", "netlink", "nftables/wire"),
+    from: src("backend", "base", "model", "net", "netlink", "nftables/wire"),
     pure: false,
     because: "it says what the table contains besides elements",
   },

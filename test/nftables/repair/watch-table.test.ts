@@ -72,6 +72,11 @@ describe("foreign changes to our table are reported once for each transaction", 
       "elements of affinity4-17",
       undefined,
     ],
+    [
+      "add element inet sluice not-remembered4 { 10.96.0.1 . tcp . 80 timeout 1h }",
+      "elements of not-remembered4",
+      undefined,
+    ],
   ])("nft %s", async (command, what, object = what) => {
     const changes = await heardUntil(command);
     const by = expect.stringMatching(/^nft \(pid \d+\)$/);
