@@ -2,6 +2,7 @@
 import type { Family } from "../../harness/netns/addresses.ts";
 import type { SluiceProcess } from "../../harness/netns/program.ts";
 import type { World } from "../../harness/netns/world.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 
 const METRIC = "sluice_affinity_connections_not_remembered_total";
 
@@ -14,9 +15,13 @@ export interface FullService {
   readonly logged: number;
 }
 
-/** Returns the Services with a problem. A scrape makes the program read the kernel first. */
+/**
+ * Returns the Services with a problem. A scrape makes the program read the kernel first. The server
+ * starts a moment after the first sync.
+ */
 export async function fullServices(program: SluiceProcess): Promise<FullService[]> {
-  await program.get("/metrics");
+  const scrape = () => program.get("/metrics").catch(() => undefined);
+  await pollUntil(scrape, (answer) => answer?.status === 200);
   const { body } = await program.get("/sluice/v1/problems");
   const messages = new Map<string, string[]>();
   for (const { subject, code, message } of JSON.parse(body).problems) {
