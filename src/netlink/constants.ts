@@ -72,7 +72,7 @@ export const RTM_DELROUTE = 25;
 export const RTM_GETROUTE = 26;
 export const RTNLGRP_IPV4_ROUTE = 7;
 export const RTNLGRP_IPV6_ROUTE = 11;
-/** A route to this node itself. */
+/** A route to an address of this node. */
 export const RTN_LOCAL = 2;
 export const RT_TABLE_LOCAL = 255;
 export const RTA_DST = 1;

@@ -160,6 +160,7 @@ export function watchLocalRanges(
   // Subscribe before the first read, so that no change is missed in between.
   const groups = [RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE];
   const receive = (bytes: Uint8Array | undefined) => {
+    if (bytes === undefined) known.forget();
     if (bytes === undefined || known.apply(bytes)) request();
   };
   const subscription = subscribe(NETLINK_ROUTE, groups, clock, receive, { filter: LOCAL_ROUTES });
@@ -181,7 +182,7 @@ export function watchLocalRanges(
 
 /** The local routes as last read, and what changed since. */
 class KnownRoutes {
-  /** By range and interface. Routes that were removed since are missing. */
+  /** By range and interface, without those that an event was about since. */
   #routes = new Set<string>();
   #ranges: readonly Cidr[] = [];
   #text = "";
@@ -191,17 +192,26 @@ class KnownRoutes {
     return this.#ranges;
   }
 
-  /** Reads one datagram of events. Reports whether a route that counts was added or removed. */
+  /**
+   * Reads one datagram of events. Reports whether a route that counts was added or removed. If the
+   * route is there at the next read, it may have been gone in between. This is so for an addition
+   * too: the kernel removes IPv4 routes without an event when their interface loses its last
+   * address.
+   */
   apply(bytes: Uint8Array): boolean {
     let concerns = false;
     for (const message of messagesIn(bytes)) {
       const route = readRoute(message);
       if (route === undefined) continue;
       concerns = true;
-      // If the route is back at the next read, it was gone in between.
-      if (message.type === RTM_DELROUTE) this.#routes.delete(routeKey(route));
+      this.#routes.delete(routeKey(route));
     }
     return concerns;
+  }
+
+  /** Call it after events were lost: any route may have been gone in between. */
+  forget(): void {
+    this.#routes.clear();
   }
 
   /**

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { run } from "../../harness/commands.ts";
 import { useFreshNetns } from "../../harness/fresh-netns.ts";
+import { pollUntil } from "../../harness/waiting.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { type Cidr, printCidr } from "../../src/net/address.ts";
@@ -105,10 +106,15 @@ describe("the local routes", () => {
       ],
       [],
     ],
-  ] as const)("%s", (_name, commands, want) => {
+  ] as const)("%s", async (_name, commands, want) => {
     for (const command of commands) ip(command);
     try {
-      expect(read()).toEqual([...want]);
+      // The kernel adds the route to an IPv6 address a moment after the address.
+      const ranges = await pollUntil(
+        async () => read(),
+        (each) => each.join() === want.join(),
+      );
+      expect(ranges).toEqual([...want]);
     } finally {
       run("ip", "addr", "flush", "dev", "lo", "scope", "global");
     }
@@ -183,6 +189,18 @@ describe("a watch", () => {
     ip("route add local 203.0.113.77 dev here proto static");
     await next;
     expect(calls.seen.at(-1)).toBe("203.0.113.77/32 | 203.0.113.77/32");
+  });
+
+  test("reports a route that disappeared with its interface's last address, and came back", async () => {
+    ip("addr add 192.0.2.1/32 dev here");
+    ip("route add local 203.0.113.77 dev here proto static");
+    const calls = watch();
+    ip("addr del 192.0.2.1/32 dev here");
+    expect(run("ip", "route", "show", "table", "local")).not.toContain("203.0.113.77");
+    ip("addr add 192.0.2.1/32 dev here");
+    ip("route add local 203.0.113.77 dev here proto static");
+    const gained = () => calls.seen.slice(1).some((call) => /\| .*203\.0\.113\.77/.test(call));
+    while (!gained()) await calls.next();
   });
 
   test("that is closed reports nothing further", async () => {

@@ -1,6 +1,13 @@
 /** A world that runs the program, and Services for tests that change them. */
 import { afterAll, beforeAll, describe } from "bun:test";
-import type { Family, Location } from "../../harness/netns/addresses.ts";
+import { renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  CLUSTER_CIDR,
+  FAMILIES,
+  type Family,
+  type Location,
+} from "../../harness/netns/addresses.ts";
 import { BACKENDS, type Backend, rulesInKernel } from "../../harness/netns/backends.ts";
 import { type Target, useLongTimeout } from "../../harness/netns/connections.ts";
 import type { Frontend } from "../../harness/netns/frontends.ts";
@@ -35,6 +42,8 @@ export interface ServiceHandle {
 
 export interface FixtureOptions extends ProgramOptions {
   readonly flags?: readonly string[];
+  /** Fields of a configuration file, which replaces the flags. */
+  readonly settings?: object;
 }
 
 /** Defines the tests of a file for each backend, each in its own world. */
@@ -51,13 +60,14 @@ export class Fixture {
 
   /** Lasts for a test file, or for one `describe`. */
   constructor(options: FixtureOptions = {}) {
-    const { flags = DEFAULT_FLAGS, ...rest } = options;
+    const { flags = DEFAULT_FLAGS, settings, ...rest } = options;
     useLongTimeout();
     beforeAll(async () => {
       const world = await World.build();
       const program = new SluiceProcess(world, rest);
       this.begun = { world, program };
-      await program.start(flags);
+      if (settings !== undefined) this.configure(settings);
+      await program.start(settings === undefined ? flags : ["--config", this.configFile]);
     });
     afterAll(() => this.begun?.world.close());
   }
@@ -73,6 +83,20 @@ export class Fixture {
   /** The rules in the kernel, without what traffic changes. */
   rules(): Promise<string> {
     return rulesInKernel(this.world, this.program.backend);
+  }
+
+  /** Replaces the configuration file. The program notices it a moment later. */
+  configure(settings: object): void {
+    const text = JSON.stringify({
+      apiVersion: "kubeproxy.config.k8s.io/v1alpha1",
+      kind: "KubeProxyConfiguration",
+      mode: this.program.backend === "nftables" ? "" : "iptables",
+      clusterCIDR: FAMILIES.map((family) => CLUSTER_CIDR[family]).join(","),
+      ...settings,
+    });
+    const draft = `${this.configFile}.draft`;
+    writeFileSync(draft, text);
+    renameSync(draft, this.configFile);
   }
 
   /** Creates a Service with its own addresses. */
@@ -103,6 +127,10 @@ export class Fixture {
   async remove(...objects: Manifest[]): Promise<void> {
     this.program.remove(objects);
     await this.program.untilSettled();
+  }
+
+  private get configFile(): string {
+    return join(this.world.directory, "config.conf");
   }
 
   private get parts() {

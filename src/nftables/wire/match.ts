@@ -12,6 +12,7 @@ import {
   printCidr,
 } from "../../net/address.ts";
 import { LOOPBACK } from "../../net/cidr.ts";
+import { RTN_LOCAL } from "../../netlink/constants.ts";
 import {
   bitwise,
   compareRegister,
@@ -148,7 +149,7 @@ function matchState(bit: number): readonly Expression[] {
 
 /** fib saddr|daddr type local, or != local */
 export function matchLocal(op: "eq" | "neq", of: "saddr" | "daddr"): readonly Expression[] {
-  return [fibAddressType(of, 0), compareRegister(op, 0, hostOrderBytes(nft.RTN_LOCAL))];
+  return [fibAddressType(of, 0), compareRegister(op, 0, hostOrderBytes(RTN_LOCAL))];
 }
 
 /** meta mark & BIT != 0 */

@@ -184,8 +184,6 @@ export const NFTA_FIB_F_DADDR = 2;
 export const NFTA_FIB_DREG = 1;
 export const NFTA_FIB_RESULT = 2;
 export const NFTA_FIB_FLAGS = 3;
-/** linux/rtnetlink.h: a route to an address of this node. */
-export const RTN_LOCAL = 2;
 
 export const NFT_NG_RANDOM = 1;
 export const NFTA_NG_DREG = 1;
