@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runAsync } from "../commands.ts";
+import { until } from "../waiting.ts";
 import { addressOf, FAMILIES, HOSTS, type Location, PODS, SERVER_PORTS } from "./addresses.ts";
 import { type Attachment, addresses, nodeLinks, sysctls } from "./links.ts";
 import { type Reply, SwitchboardClient, type Transport } from "./switchboard/switchboard-client.ts";
@@ -89,6 +90,14 @@ export class World {
     const full = `${address}/${six ? 128 : 32}`;
     const nodad = six ? ["nodad"] : [];
     await this.run(place, ["ip", "addr", verb, full, "dev", device, ...nodad, ...options]);
+    if (verb === "add") await this.untilLocal(place, address);
+  }
+
+  /** Waits for the local route to an address. That of IPv6 comes a moment after its address. */
+  async untilLocal(place: Location, address: string): Promise<void> {
+    await until(`${address} is local in ${place}`, async () =>
+      (await this.run(place, ["ip", "route", "get", address])).startsWith("local "),
+    );
   }
 
   /** Removes everything, including the processes inside. */

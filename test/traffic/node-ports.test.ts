@@ -65,6 +65,7 @@ describeBackends((backend) => {
         const full = `${address}/${family === 4 ? 32 : 128}`;
         const text = words.replace("ADDRESS", full).replace("NET", netOf(family, net));
         await ip(fixture.world, family, text + nodad);
+        if (verb === "add") await fixture.world.untilLocal("node1", address);
       }
 
       async function withAddress(
