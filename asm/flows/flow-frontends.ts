@@ -63,9 +63,9 @@ const tcpOwners: usize = memory.data(TABLE_BYTES);
 export let endpointsVersion: u32 = 1;
 
 /**
- * Records the frontends that the last commit changed: all UDP frontends, the TCP frontends of a
- * Service that lost an endpoint, and every node port if it answers on further addresses. Returns
- * false if memory cannot grow.
+ * Records the frontends that the last commit changed: all UDP frontends, and the TCP frontends of
+ * a Service that lost an endpoint. If node ports answer on further addresses, records all of them.
+ * Returns false if memory cannot grow.
  */
 export function flowsRecord(): bool {
   endpointsVersion++;

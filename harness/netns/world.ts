@@ -93,7 +93,7 @@ export class World {
     if (verb === "add") await this.untilLocal(place, address);
   }
 
-  /** Waits for the local route to an address. That of IPv6 comes a moment after its address. */
+  /** Waits for the local route to an address. With IPv6, it comes a moment after the address. */
   async untilLocal(place: Location, address: string): Promise<void> {
     await until(`${address} is local in ${place}`, async () =>
       (await this.run(place, ["ip", "route", "get", address])).startsWith("local "),

@@ -201,7 +201,7 @@ const UPSTREAM_FIELDS = {
     type: "strings",
     default: null,
     shown: "all; primary in mode nftables",
-    does: "ranges of the node addresses that serve node ports, or `primary`. A family without a range serves on all its addresses",
+    does: "ranges of the node's own addresses that serve node ports, or `primary`. Local routes count too. A family without a range serves on all its addresses",
   },
   oomScoreAdj: {
     type: "integer",

@@ -84,8 +84,8 @@ export interface FlowsResult {
  */
 export interface FlowChecker {
   /**
-   * Records the changes of the last `commit`: UDP frontends, TCP frontends of Services that lost an
-   * endpoint, and every node port if it answers on further addresses.
+   * Records the changes of the last `commit`: UDP frontends, and TCP frontends of Services that
+   * lost an endpoint. If node ports answer on further addresses, records all of them.
    */
   recordCommit(): void;
   /** Records all frontends of an owner with these protocols. */

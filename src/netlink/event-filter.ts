@@ -40,7 +40,7 @@ export function exceptFrom(portId: number): EventFilter {
   ];
 }
 
-/** Drops events of all routes except those of type local. Each event is a datagram of its own. */
+/** Drops events of routes, except local ones. Each event is a datagram of its own. */
 export const LOCAL_ROUTES: EventFilter = [
   [BPF_LD_B_ABS, 0, 0, NLMSG_HDRLEN + RTMSG_TYPE],
   [BPF_JEQ_K, 1, 0, RTN_LOCAL],

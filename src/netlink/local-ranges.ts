@@ -1,7 +1,7 @@
 /**
  * Reads the addresses that the kernel considers this node's own, and watches them for changes
- * (rtnetlink). They are the destinations of local routes: one for each address of an interface, and
- * those that were added without an address, as cloud agents do for load balancers.
+ * (rtnetlink). They are the destinations of local routes. Each address of an interface has one.
+ * Cloud agents add others for load balancers, without an address.
  */
 import type { Clock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
@@ -94,8 +94,8 @@ function readRoute({ type, bytes, start, end }: NetlinkMessage): LocalRoute | un
 
 /**
  * Reports whether `fib daddr type` and iptables' addrtype consult the route. For IPv4 they look
- * into the table `local` only. For IPv6 they follow the routing rules; a default route in another
- * table belongs to a transparent proxy, whose rule selects marked packets.
+ * into the table `local` only. For IPv6 they follow the routing rules. A default route in another
+ * table belongs to a transparent proxy, with a rule that selects marked packets.
  */
 function isConsulted({ family, prefix }: Cidr, table: number): boolean {
   return table === RT_TABLE_LOCAL || (family === 6 && prefix > 0);
@@ -216,7 +216,7 @@ class KnownRoutes {
 
   /**
    * Replaces all routes. Returns the ranges that were not local before, or undefined if nothing
-   * changed. A range was local before if one of its routes was there. IPv4 routes disappear with
+   * changed. A range was local before if one of its routes remains. IPv4 routes disappear with
    * their interface without an event, so an equal range of another interface is no proof.
    */
   replace(routes: readonly LocalRoute[]): readonly Cidr[] | undefined {

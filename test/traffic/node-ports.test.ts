@@ -232,7 +232,7 @@ describeBackends((backend) => {
     }
     await world.changeAddress("add", "node1", last, "eth1");
     expect(await lastFlow.asked("a1")).toBe("a1");
-    // The passes for the two addresses, of which the first may have been reported late.
+    // The passes for the two addresses. The first may have been reported late.
     expect((await passes()) - before).toBeWithin(0, 3);
     await world.changeAddress("del", "node1", gateway, "eth1");
     await world.changeAddress("del", "node1", last, "eth1");

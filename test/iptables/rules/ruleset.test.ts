@@ -236,6 +236,7 @@ const CASES: readonly Case[] = [
       },
       endpoints: [{ cluster: ["[fd00:1::5]:8080"] }, {}],
     },
+    node: { nodePortRanges: ["fd00:9::2/128"] },
     options: { localhostNodePorts: true, comments: false },
     family: 6,
     nat: ["KUBE-SERVICES", "KUBE-SEP-6", `KUBE-SVC-${SVC}`],
