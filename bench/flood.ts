@@ -1,7 +1,7 @@
 /**
  * Runs in the network namespace of a pod. As a client, it sends datagrams or opens connections on
- * demand, and reports what they cost. As a server, it answers the client's first datagram, and reads
- * no other: full buffers make all runs alike.
+ * demand, and reports what they cost. As a server, it answers the client's first datagram and reads
+ * no other, so its buffer is full in all runs alike.
  *
  * usage: bun bench/flood.ts client ADDRESS
  *        bun bench/flood.ts server CLIENT
