@@ -27,6 +27,7 @@ import {
 } from "../layout/stream";
 import { isText } from "../memory/bytes";
 import {
+  isApiVersion,
   keepContinue,
   keepVersion,
   kindAt,
@@ -34,7 +35,7 @@ import {
   OBJECT_MAX,
   peeked,
   peekVarint,
-  readKind,
+  readTypeMeta,
   setConsumed,
   TAG_UNKNOWN_RAW,
   TAG_UNKNOWN_TYPE_META,
@@ -61,9 +62,11 @@ const TAG_LIST_META_CONTINUE: u32 = (FIELD_LIST_META_CONTINUE << WIRE_BITS) | WI
 
 const AT_START: u32 = 0;
 const IN_UNKNOWN: u32 = 1;
-const IN_LIST: u32 = 2;
+/** In the envelope, after a TypeMeta that names the expected list. */
+const TYPED: u32 = 2;
+const IN_LIST: u32 = 3;
 /** The rest of the envelope after the list is ignored. */
-const AT_END: u32 = 3;
+const AT_END: u32 = 4;
 
 /**
  * The field at the list's cursor, which is complete in the buffer: its tag, and the address and
@@ -106,17 +109,22 @@ export function feedList(
       result |= FEED_LIST_END;
       continue;
     }
-    const size = now == IN_UNKNOWN ? peekUnknown(at, end) : peekField(at, end);
+    const size = now == IN_LIST ? peekField(at, end) : peekUnknown(at, end);
     if (size < 0) return FEED_ERR_MALFORMED;
     if (!size) {
       if (now == IN_LIST && end - at >= <usize>load<u32>(rest)) return FEED_ERR_MALFORMED;
       break;
     }
-    if (now == IN_UNKNOWN) {
+    if (now != IN_LIST) {
       if (tag == TAG_UNKNOWN_RAW) {
+        // A list of another kind may look like an empty one, and would remove every object.
+        if (now != TYPED) return FEED_ERR_MALFORMED;
         store<u32>(state, IN_LIST);
         store<u32>(rest, <u32>valueLength);
-      } else if (tag == TAG_UNKNOWN_TYPE_META && !isList(kind)) return FEED_ERR_MALFORMED;
+      } else if (tag == TAG_UNKNOWN_TYPE_META) {
+        if (!isList(kind)) return FEED_ERR_MALFORMED;
+        store<u32>(state, TYPED);
+      }
     } else {
       if (<u32>size > load<u32>(rest)) return FEED_ERR_MALFORMED;
       store<u32>(rest, load<u32>(rest) - size);
@@ -188,12 +196,9 @@ function complete(size: i32, at: usize, end: usize): i32 {
 
 function isList(kind: i32): bool {
   openMessage(valueAt, <usize>valueLength);
-  readKind();
-  if (broken()) return false;
-  return (
-    !kindLength ||
-    (kind == KIND_SERVICE
-      ? isText(kindAt, kindLength, "ServiceList")
-      : isText(kindAt, kindLength, "EndpointSliceList"))
-  );
+  readTypeMeta();
+  if (broken() || !isApiVersion(kind)) return false;
+  return kind == KIND_SERVICE
+    ? isText(kindAt, kindLength, "ServiceList")
+    : isText(kindAt, kindLength, "EndpointSliceList");
 }

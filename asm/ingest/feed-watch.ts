@@ -26,12 +26,13 @@ import {
 } from "../layout/stream";
 import { isText } from "../memory/bytes";
 import {
+  isApiVersion,
   keepMessage,
   keepVersion,
   kindAt,
   kindLength,
   OBJECT_MAX,
-  readKind,
+  readTypeMeta,
   setConsumed,
   TAG_UNKNOWN_RAW,
   TAG_UNKNOWN_TYPE_META,
@@ -148,7 +149,7 @@ function unwrapUnknown(at: usize, length: usize): bool {
     const tag = readTag();
     if (tag == TAG_UNKNOWN_TYPE_META) {
       const outer = enterMessage();
-      readKind();
+      readTypeMeta();
       leaveMessage(outer);
       typed = true;
     } else if (tag == TAG_UNKNOWN_RAW) {
@@ -161,6 +162,7 @@ function unwrapUnknown(at: usize, length: usize): bool {
 }
 
 function isKind(kind: i32): bool {
+  if (!isApiVersion(kind)) return false;
   return kind == KIND_SERVICE
     ? isText(kindAt, kindLength, "Service")
     : isText(kindAt, kindLength, "EndpointSlice");

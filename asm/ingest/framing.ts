@@ -2,6 +2,7 @@
 // the host.
 
 import {
+  FIELD_TYPE_META_API_VERSION,
   FIELD_TYPE_META_KIND,
   FIELD_UNKNOWN_RAW,
   FIELD_UNKNOWN_TYPE_META,
@@ -9,6 +10,7 @@ import {
   WIRE_BYTES,
 } from "../layout/fields";
 import {
+  KIND_SERVICE,
   STREAM_CONTINUE,
   STREAM_CONTINUE_LENGTH,
   STREAM_CONTINUE_MAX,
@@ -19,11 +21,13 @@ import {
   STREAM_VERSION_LENGTH,
   STREAM_VERSION_MAX,
 } from "../layout/stream";
+import { isText } from "../memory/bytes";
 import { bytesAt, bytesLength, more, readBytes, readTag, skipField } from "./protobuf";
 
 /** Tags of runtime.Unknown, the envelope of every object and list. */
 export const TAG_UNKNOWN_TYPE_META: u32 = (FIELD_UNKNOWN_TYPE_META << WIRE_BITS) | WIRE_BYTES;
 export const TAG_UNKNOWN_RAW: u32 = (FIELD_UNKNOWN_RAW << WIRE_BITS) | WIRE_BYTES;
+const TAG_TYPE_META_API_VERSION: u32 = (FIELD_TYPE_META_API_VERSION << WIRE_BITS) | WIRE_BYTES;
 const TAG_TYPE_META_KIND: u32 = (FIELD_TYPE_META_KIND << WIRE_BITS) | WIRE_BYTES;
 
 /** Larger objects and frames are hostile: the API server's store accepts 1.5 MB. */
@@ -74,21 +78,37 @@ export function keepMessage(stream: usize, at: usize, length: usize): void {
   );
 }
 
-/** Reads the kind of a TypeMeta, from the cursor to the end of the message. */
-export function readKind(): void {
+/** Reads a TypeMeta, from the cursor to the end of the message. */
+export function readTypeMeta(): void {
   kindLength = 0;
+  apiVersionLength = 0;
   while (more()) {
-    if (readTag() == TAG_TYPE_META_KIND) {
+    const tag = readTag();
+    if (tag == TAG_TYPE_META_KIND) {
       readBytes();
       kindAt = bytesAt;
       kindLength = bytesLength;
+    } else if (tag == TAG_TYPE_META_API_VERSION) {
+      readBytes();
+      apiVersionAt = bytesAt;
+      apiVersionLength = bytesLength;
     } else skipField();
   }
 }
 
-/** Result of `readKind`. */
+/** Results of `readTypeMeta`. */
 export let kindAt: usize = 0;
 export let kindLength: usize = 0;
+let apiVersionAt: usize = 0;
+let apiVersionLength: usize = 0;
+
+/** Reports whether the TypeMeta that was read last names this API version, or none. */
+export function isApiVersion(kind: i32): bool {
+  if (!apiVersionLength) return true;
+  return kind == KIND_SERVICE
+    ? isText(apiVersionAt, apiVersionLength, "v1")
+    : isText(apiVersionAt, apiVersionLength, "discovery.k8s.io/v1");
+}
 
 function keep(
   stream: usize,

@@ -24,7 +24,7 @@
 //   result                                  is replaced by
 //   bytesAt, bytesLength                    readBytes, noBytes; skipField and seek may call it
 //   port* (port-message.ts)                 readPort
-//   kindAt, kindLength (framing.ts)         readKind
+//   kindAt, apiVersionAt (framing.ts)        readTypeMeta
 //   peeked (framing.ts)                     peekVarint
 //   consumed (framing.ts)                   setConsumed, once for each feedList or feedWatch
 //   meta* (meta.ts)                         clearMeta, readMeta, voidMetaVersion

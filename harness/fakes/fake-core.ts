@@ -79,7 +79,7 @@ class FakeStream implements ObjectStream {
   #closed = false;
 
   constructor(apply: OnWatchEvent, format: "list" | "watch", onClose: () => void) {
-    this.#watch = new JsonWatch(apply, () => {});
+    this.#watch = new JsonWatch({ kind: "", apiVersion: "" }, apply, () => {});
     this.#format = format;
     this.#onClose = onClose;
   }

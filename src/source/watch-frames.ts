@@ -75,7 +75,8 @@ export type ObjectStore = Pick<Core, "openStream" | "beginReplace" | "endReplace
 
 /** The platforms of the program are little-endian. */
 const MAGIC = new Uint8Array(Uint32Array.of(UNKNOWN_MAGIC).buffer);
-const API_VERSION: Readonly<Record<ObjectKind, string>> = {
+/** The API version of each kind that the core decodes. */
+export const API_VERSION: Readonly<Record<ObjectKind, string>> = {
   Service: "v1",
   EndpointSlice: "discovery.k8s.io/v1",
 };

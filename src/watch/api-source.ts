@@ -10,6 +10,7 @@ import { SluiceError } from "../base/errors.ts";
 import { type JsonObject, listAt, objectAt, stringAt } from "../base/json.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../base/limits.ts";
 import { parseCidr } from "../net/address.ts";
+import { metadataOf } from "../source/object-fields.ts";
 import type { Source, SourceEvents, SourceStatus } from "../source/source.ts";
 import type { EncodeEvent, ObjectStore } from "../source/watch-frames.ts";
 import { Reflector, type ReflectorStatus } from "./reflector.ts";
@@ -61,16 +62,17 @@ export class ApiSource implements Source {
     this.#options = options;
     this.#podCidrsSettled = options.needsPodCidrs !== true;
     const { onProblems } = events;
+    const node = nodeResource(nodeName);
     this.#reflectors = [
       this.#reflector(SERVICE_RESOURCE, coreSink(core, "Service", encode, onProblems)),
       this.#reflector(ENDPOINT_SLICE_RESOURCE, coreSink(core, "EndpointSlice", encode, onProblems)),
       this.#reflector(
-        nodeResource(nodeName),
-        mapSink((nodes) => this.#onNode(nodes)),
+        node,
+        mapSink(node, (nodes) => this.#onNode(nodes)),
       ),
       this.#reflector(
         SERVICE_CIDR_RESOURCE,
-        mapSink((cidrs) => events.onServiceCidrs(cidrs)),
+        mapSink(SERVICE_CIDR_RESOURCE, (cidrs) => events.onServiceCidrs(cidrs)),
       ),
     ];
   }
@@ -126,7 +128,8 @@ export class ApiSource implements Source {
 
   /** Like kube-proxy, waits for a Node with addresses, because node ports need them. */
   #onNode(nodes: readonly JsonObject[]): void {
-    const [node] = nodes;
+    // A cache in between may ignore the field selector.
+    const node = nodes.find((each) => metadataOf(each).name === this.#options.nodeName);
     if (node !== undefined && hasAddress(node)) this.#nodeSettled = true;
     if (node !== undefined && hasPodCidr(node)) this.#podCidrsSettled = true;
     this.#options.events.onNode(node);

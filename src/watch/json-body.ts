@@ -7,6 +7,12 @@ import type { FeedResult } from "../core/core.ts";
 import { metadataOf } from "../source/object-fields.ts";
 import type { EventType } from "../source/watch-frames.ts";
 
+/** The type that every object of a body must have. */
+export interface ObjectType {
+  readonly apiVersion: string;
+  readonly kind: string;
+}
+
 /** Processes one object; returns whether anything changed. */
 export type OnWatchEvent = (type: EventType, object: JsonObject) => boolean;
 
@@ -16,13 +22,15 @@ const INITIAL_END = "k8s.io/initial-events-end";
 
 /** Parses a watch body: each line is an event `{"type":"ADDED","object":{…}}`. */
 export class JsonWatch implements BodyReader {
+  readonly #type: ObjectType;
   readonly #apply: OnWatchEvent;
   readonly #onClose: () => void;
   readonly #decoder = new TextDecoder();
   /** Start of a line that is not complete yet. */
   #rest = "";
 
-  constructor(apply: OnWatchEvent, onClose: () => void) {
+  constructor(type: ObjectType, apply: OnWatchEvent, onClose: () => void) {
+    this.#type = type;
     this.#apply = apply;
     this.#onClose = onClose;
   }
@@ -54,6 +62,7 @@ export class JsonWatch implements BodyReader {
       const status = { code: Number(code ?? 500), message: String(message ?? "") };
       return { ...NO_CHANGE, status };
     }
+    checkType(object, this.#type);
     const { resourceVersion, annotations } = metadataOf(object);
     if (type === "BOOKMARK") {
       return {
@@ -71,11 +80,14 @@ export class JsonWatch implements BodyReader {
 
 /** Parses a whole list, or one page of it, once its last byte has arrived. */
 export class JsonList implements BodyReader {
+  readonly #type: ObjectType;
   readonly #apply: OnWatchEvent;
   readonly #onClose: () => void;
   readonly #chunks: Uint8Array[] = [];
 
-  constructor(apply: OnWatchEvent, onClose: () => void) {
+  /** @param type of the items */
+  constructor(type: ObjectType, apply: OnWatchEvent, onClose: () => void) {
+    this.#type = type;
     this.#apply = apply;
     this.#onClose = onClose;
   }
@@ -87,17 +99,35 @@ export class JsonList implements BodyReader {
 
   end(): FeedResult {
     const list = parseObject(Buffer.concat(this.#chunks).toString("utf8"));
+    checkType(list, { ...this.#type, kind: `${this.#type.kind}List` });
     const { items } = list;
-    if (!Array.isArray(items ?? [])) throw malformed("items is not a list");
+    const content = items ?? [];
+    if (!Array.isArray(content)) throw malformed("items is not a list");
+    const all = content.map(asObject);
+    for (const item of all) checkType(item, this.#type);
     let objects = false;
-    for (const item of (items ?? []) as unknown[])
-      objects = this.#apply("ADDED", asObject(item)) || objects;
+    for (const item of all) objects = this.#apply("ADDED", item) || objects;
     const { resourceVersion, continueToken } = metadataOf(list);
     return { objects, initialEnd: false, resourceVersion, continueToken, listEnd: true };
   }
 
   close(): void {
     this.#onClose();
+  }
+}
+
+/**
+ * Rejects an object of another type, which may look like an empty list. As in client-go, an object
+ * that names no type has the expected one; the items of a list name none.
+ */
+function checkType(object: JsonObject, expected: ObjectType): void {
+  for (const field of ["kind", "apiVersion"] as const) {
+    const found = object[field] ?? "";
+    if (found === "" || found === expected[field]) continue;
+    const { kind, apiVersion } = expected;
+    throw malformed(
+      `expected ${kind} of ${apiVersion}, but ${field} is ${JSON.stringify(found).slice(0, 80)}`,
+    );
   }
 }
 

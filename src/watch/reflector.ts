@@ -229,6 +229,7 @@ export class Reflector {
   async #checkStore(): Promise<void> {
     let version = "";
     const body = new JsonList(
+      this.#options.resource,
       () => false,
       () => {},
     );

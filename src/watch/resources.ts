@@ -6,6 +6,7 @@
 export interface Resource {
   /** Plural name, as in messages and paths. */
   readonly name: "services" | "endpointslices" | "nodes" | "servicecidrs";
+  readonly apiVersion: "v1" | "discovery.k8s.io/v1" | "networking.k8s.io/v1";
   readonly kind: "Service" | "EndpointSlice" | "Node" | "ServiceCIDR";
   readonly path: string;
   readonly labelSelector: string;
@@ -16,6 +17,7 @@ export interface Resource {
 
 export const SERVICE_RESOURCE: Resource = {
   name: "services",
+  apiVersion: "v1",
   kind: "Service",
   path: "/api/v1/services",
   labelSelector: "!service.kubernetes.io/service-proxy-name",
@@ -25,6 +27,7 @@ export const SERVICE_RESOURCE: Resource = {
 
 export const ENDPOINT_SLICE_RESOURCE: Resource = {
   name: "endpointslices",
+  apiVersion: "discovery.k8s.io/v1",
   kind: "EndpointSlice",
   path: "/apis/discovery.k8s.io/v1/endpointslices",
   labelSelector: "!service.kubernetes.io/headless",
@@ -34,6 +37,7 @@ export const ENDPOINT_SLICE_RESOURCE: Resource = {
 
 export const SERVICE_CIDR_RESOURCE: Resource = {
   name: "servicecidrs",
+  apiVersion: "networking.k8s.io/v1",
   kind: "ServiceCIDR",
   path: "/apis/networking.k8s.io/v1/servicecidrs",
   labelSelector: "",
@@ -45,6 +49,7 @@ export const SERVICE_CIDR_RESOURCE: Resource = {
 export function nodeResource(nodeName: string): Resource {
   return {
     name: "nodes",
+    apiVersion: "v1",
     kind: "Node",
     path: "/api/v1/nodes",
     labelSelector: "",

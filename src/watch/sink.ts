@@ -10,12 +10,13 @@ import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { metadataOf } from "../source/object-fields.ts";
 import {
+  API_VERSION,
   type EncodeEvent,
   type EventType,
   feedFrame,
   type ObjectStore,
 } from "../source/watch-frames.ts";
-import { JsonList, JsonWatch, NO_CHANGE } from "./json-body.ts";
+import { JsonList, JsonWatch, NO_CHANGE, type ObjectType } from "./json-body.ts";
 
 export interface ObjectSink {
   /** True if this sink reads protobuf. Every sink reads JSON. */
@@ -40,6 +41,7 @@ export function coreSink(
   encode: EncodeEvent,
   onProblems: ReportProblems,
 ): ObjectSink {
+  const objectType = { kind, apiVersion: API_VERSION[kind] };
   const problems = new ProblemSet(onProblems);
   let fresh: Set<string> | undefined;
   const problemKeyOf = (subject: string) =>
@@ -72,8 +74,8 @@ export function coreSink(
         return frame !== undefined && feedFrame(stream, frame).objects;
       };
       return format === "list"
-        ? new JsonList(apply, () => stream.close())
-        : new JsonWatch(apply, () => stream.close());
+        ? new JsonList(objectType, apply, () => stream.close())
+        : new JsonWatch(objectType, apply, () => stream.close());
     },
     beginReplace() {
       fresh = new Set();
@@ -110,7 +112,10 @@ class CoreBody implements BodyReader {
 }
 
 /** Stores objects by name. `onChange` receives all of them after each change. */
-export function mapSink(onChange: (objects: readonly JsonObject[]) => void): ObjectSink {
+export function mapSink(
+  type: ObjectType,
+  onChange: (objects: readonly JsonObject[]) => void,
+): ObjectSink {
   const objects = new Map<string, JsonObject>();
   let fresh: Set<string> | undefined;
   const apply = (type: EventType, object: JsonObject) => {
@@ -124,7 +129,9 @@ export function mapSink(onChange: (objects: readonly JsonObject[]) => void): Obj
   return {
     protobuf: false,
     open: (format) =>
-      format === "list" ? new JsonList(apply, () => {}) : new JsonWatch(apply, () => {}),
+      format === "list"
+        ? new JsonList(type, apply, () => {})
+        : new JsonWatch(type, apply, () => {}),
     beginReplace() {
       fresh = new Set();
     },

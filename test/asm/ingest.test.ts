@@ -50,6 +50,20 @@ function service(name: string, spec: JsonObject = {}, metadata: JsonObject = {})
   };
 }
 
+/** `k8s\0`, the start of a list in protobuf. */
+const MAGIC = [0x6b, 0x38, 0x73, 0];
+
+/** The field of a runtime.Unknown that names the type of its content. */
+function typeMeta(apiVersion: string, kind: string): number[] {
+  const field = (number: number, text: string) => [
+    (number << 3) | 2,
+    text.length,
+    ...Buffer.from(text),
+  ];
+  const meta = [...field(1, apiVersion), ...field(2, kind)];
+  return [0x0a, meta.length, ...meta];
+}
+
 describe.each(BUILDS)("ingest (%s)", (build) => {
   test.each(fixtures)(
     "$kind $name: Go's protobuf and our encoding of its JSON give the same rows",
@@ -144,19 +158,49 @@ describe.each(BUILDS)("ingest (%s)", (build) => {
     stream.close();
   });
 
+  const typed = typeMeta("v1", "ServiceList");
+  const emptyList = [0x12, 0];
   test.each([
     { name: "text", bytes: [...Buffer.from('{"kind"')] },
     { name: "another kind's list", bytes: [...readFileSync(join(folder, "slice-list.pb"))] },
-    { name: "an item longer than its list", bytes: [0x6b, 0x38, 0x73, 0, 0x12, 4, 0x12, 9, 0, 0] },
+    ...[
+      typeMeta("v1", "PodList"),
+      typeMeta("v1", "Service"),
+      typeMeta("v1", "Status"),
+      typeMeta("serving.knative.dev/v1", "ServiceList"),
+      typeMeta("v1", ""),
+      [],
+    ].map((type) => ({
+      name: `the type ${JSON.stringify(String.fromCharCode(...type))}`,
+      bytes: [...MAGIC, ...type, ...emptyList],
+    })),
+    { name: "a list before its type", bytes: [...MAGIC, ...emptyList, ...typed] },
+    {
+      name: "an item longer than its list",
+      bytes: [...MAGIC, ...typed, 0x12, 4, 0x12, 9, 0, 0],
+    },
     {
       name: "an item larger than any object",
-      bytes: [0x6b, 0x38, 0x73, 0, 0x12, 0xff, 0xff, 0xff, 0x7f, 0x12, 0xff, 0xff, 0xff, 0x7f],
+      bytes: [...MAGIC, ...typed, 0x12, 0xff, 0xff, 0xff, 0x7f, 0x12, 0xff, 0xff, 0xff, 0x7f],
     },
   ])("a list is malformed by $name", ({ bytes }) => {
     const stream = createTestCore(build).openStream("Service", "list");
     expect(() => feed(stream, new Uint8Array(bytes))).toThrow(
       "decode list of Service objects: invalid protobuf",
     );
+  });
+
+  test.each([
+    ["v1", "Podlike"],
+    ["v2", "Service"],
+  ])("a watch is malformed by an event of %s %s", (apiVersion, kind) => {
+    const frame = Buffer.from(encodeWatchEvent("Service", "ADDED", service("web")));
+    const right = Buffer.from(typeMeta("v1", "Service"));
+    // Of the same length, because the frame holds the lengths of everything around it.
+    frame.set(typeMeta(apiVersion, kind), frame.indexOf(right));
+    const core = createTestCore(build);
+    expect(() => feed(core.openStream("Service", "watch"), frame)).toThrow("invalid protobuf");
+    expect(core.rows().services).toEqual({});
   });
 
   test("an empty chunk has no effect", () => {

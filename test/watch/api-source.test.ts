@@ -167,6 +167,13 @@ test("WatchLists that never end open the gate too", async () => {
   expect(source.synced).toBe(true);
 });
 
+test("the Node is chosen by name, if a cache ignores the field selector", async () => {
+  const world = setup();
+  await world.answerNode([{ ...HERE, metadata: { name: "elsewhere" } }]);
+  world.nodes.last.start(JSON_TYPE).data(event("ADDED", HERE));
+  expect(world.calls).toEqual(["no node", "node"]);
+});
+
 test("the Node is requested by name", () => {
   const world = setup();
   expect(world.nodes.last.parameter("fieldSelector")).toBe("metadata.name=here");

@@ -12,7 +12,9 @@ function watch() {
     seen.push(`${type} ${metadataOf(content).name}`);
     return true;
   };
-  return { seen, watch: new JsonWatch(apply, () => {}), list: new JsonList(apply, () => {}) };
+  const type = { kind: "Service", apiVersion: "v1" };
+  const list = new JsonList(type, apply, () => {});
+  return { seen, watch: new JsonWatch(type, apply, () => {}), list };
 }
 
 describe("a JSON watch", () => {
@@ -94,5 +96,54 @@ describe("a JSON list", () => {
     const { list } = watch();
     list.feed(bytes(text));
     expect(() => list.end()).toThrow(expect.objectContaining({ code: "API_MALFORMED" }));
+  });
+});
+
+describe("the type of a body", () => {
+  const metadata = { resourceVersion: "12", name: "a" };
+  const types = [
+    ["v1", "Pod"],
+    ["serving.knative.dev/v1", "Service"],
+    ["v1", "Status"],
+    ["meta.k8s.io/v1", "Table"],
+    ["v1", 7],
+  ] as const;
+  const line = (type: string, apiVersion: string, kind: unknown) =>
+    bytes(event(type, { apiVersion, kind, metadata }));
+
+  test.each(types)("is wrong for a list of %s %s: nothing is applied", (apiVersion, kind) => {
+    const { seen, list } = watch();
+    list.feed(bytes(JSON.stringify({ apiVersion, kind: `${kind}List`, metadata, items: [] })));
+    expect(() => list.end()).toThrow(expect.objectContaining({ code: "API_MALFORMED" }));
+    const { seen: seenItems, list: mixed } = watch();
+    const items = [{ metadata }, { apiVersion, kind, metadata }];
+    mixed.feed(bytes(JSON.stringify({ kind: "ServiceList", metadata, items })));
+    expect(() => mixed.end()).toThrow(expect.objectContaining({ code: "API_MALFORMED" }));
+    expect([...seen, ...seenItems]).toEqual([]);
+  });
+
+  test.each(types)("is wrong for events of %s %s", (apiVersion, kind) => {
+    for (const type of ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]) {
+      const { seen, watch: body } = watch();
+      expect(() => body.feed(line(type, apiVersion, kind))).toThrow(
+        expect.objectContaining({ code: "API_MALFORMED" }),
+      );
+      expect(seen).toEqual([]);
+    }
+  });
+
+  test.each(["List", "Service", "Status", "ServiceListList"])("is wrong for a %s", (kind) => {
+    const { list } = watch();
+    list.feed(bytes(JSON.stringify({ kind, apiVersion: "v1", metadata, items: [] })));
+    expect(() => list.end()).toThrow("expected ServiceList of v1, but kind is ");
+  });
+
+  test("is right if it is named, or if none is named", () => {
+    const { seen, list, watch: body } = watch();
+    const items = [{ kind: "Service", apiVersion: "v1", metadata }, { metadata }];
+    list.feed(bytes(JSON.stringify({ kind: "ServiceList", apiVersion: "v1", metadata, items })));
+    list.end();
+    body.feed(line("ADDED", "v1", "Service"));
+    expect(seen).toEqual(["ADDED a", "ADDED a", "ADDED a"]);
   });
 });

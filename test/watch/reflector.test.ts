@@ -449,7 +449,7 @@ describe("a refusal", () => {
     let attempted = 0;
     const reflector = new Reflector({
       resource: SERVICE_CIDR_RESOURCE,
-      sink: mapSink(() => {}),
+      sink: mapSink(SERVICE_CIDR_RESOURCE, () => {}),
       transport,
       server: "https://api.test",
       clock,
