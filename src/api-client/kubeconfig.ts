@@ -1,23 +1,34 @@
 /** Reads a kubeconfig file and picks the cluster, user and context that kube-proxy would use. */
 import { readFile } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
-import {
-  type ClusterAccess,
-  type Identity,
-  parseMasterUrl,
-  serverUrl,
-  type TlsMaterial,
-} from "./access.ts";
+import type { ClusterAccess, Identity, TlsMaterial } from "./access.ts";
 import { checkPem, fileError, kubeconfigError, readCredential, readPem } from "./credentials.ts";
 import { KubeconfigFields } from "./kubeconfig-fields.ts";
 import { pluginAuth } from "./login-plugins.ts";
+import {
+  type Environment,
+  type ProxyServer,
+  parseProxyUrl,
+  proxyFromEnvironment,
+} from "./proxy-url.ts";
+import {
+  parseMasterUrl,
+  parseServerUrl,
+  type ServerUrl,
+  withoutCredentials,
+} from "./server-url.ts";
 
 /**
- * @param master overrides the cluster's server unless it is "".
+ * @param master overrides the cluster's server and its tls-server-name unless it is "".
+ * @param environment may name a proxy, which the cluster's proxy-url overrides.
  * @throws SluiceError KUBECONFIG_INVALID naming the file and the field; CONFIG_INVALID for
  *   `master`.
  */
-export async function readKubeconfig(path: string, master: string): Promise<ClusterAccess> {
+export async function readKubeconfig(
+  path: string,
+  master: string,
+  environment: Environment,
+): Promise<ClusterAccess> {
   const root = new KubeconfigFields(path, "", await parse(path));
   const context = currentContext(root);
   const cluster = findNamed(root, "clusters", context.text("cluster"), "cluster");
@@ -26,28 +37,23 @@ export async function readKubeconfig(path: string, master: string): Promise<Clus
   for (const field of ["as", "as-uid", "as-groups", "as-user-extra"]) {
     user?.forbid(field, "impersonation is not supported");
   }
-  cluster.forbid("proxy-url", "proxies are not supported");
 
-  const tls = tlsReader(path, cluster, user);
+  const tls = tlsReader(path, cluster, user, master === "" ? cluster.text("tls-server-name") : "");
   const secure =
     cluster.has("certificate-authority") ||
     cluster.has("certificate-authority-data") ||
     cluster.has("insecure-skip-tls-verify") ||
     (user?.has("client-certificate") ?? false) ||
     (user?.has("client-certificate-data") ?? false);
-  const server =
-    master === ""
-      ? serverUrl(cluster.required("server", "must be a URL"), secure)
-      : parseMasterUrl(master, secure);
-  if (!URL.canParse(server)) {
-    throw cluster.error("server", `invalid value ${JSON.stringify(server)}: must be a URL`);
-  }
+  const url = master === "" ? clusterUrl(cluster, secure) : parseMasterUrl(master, secure);
+  const { server } = url;
   const plugin =
     user !== undefined && (user.has("exec") || user.has("auth-provider"))
       ? pluginAuth(path, user)
       : undefined;
   return {
     server,
+    proxy: clusterProxy(cluster) ?? proxyFromEnvironment(server, environment),
     async identity(): Promise<Identity> {
       const material = await tls();
       if (plugin !== undefined) {
@@ -55,12 +61,30 @@ export async function readKubeconfig(path: string, master: string): Promise<Clus
         return { authorization: login.authorization, tls: { ...material, ...login.tls } };
       }
       return {
-        authorization: user === undefined ? "" : await authorization(path, user),
+        authorization:
+          url.authorization || (user === undefined ? "" : await authorization(path, user)),
         tls: material,
       };
     },
     credentialsRefused: () => plugin?.discard(),
   };
+}
+
+function clusterUrl(cluster: KubeconfigFields, secure: boolean): ServerUrl {
+  const text = cluster.required("server", "must be a URL");
+  const url = parseServerUrl(text, secure);
+  if (url !== undefined) return url;
+  const shown = JSON.stringify(withoutCredentials(text));
+  throw cluster.error("server", `invalid value ${shown}: must be a URL`);
+}
+
+function clusterProxy(cluster: KubeconfigFields): ProxyServer | undefined {
+  const text = cluster.text("proxy-url");
+  if (text === "") return undefined;
+  const parsed = parseProxyUrl(text);
+  if ("proxy" in parsed) return parsed.proxy;
+  // The value may contain a password.
+  throw cluster.error("proxy-url", `invalid value: ${parsed.fault}`);
 }
 
 async function parse(path: string): Promise<unknown> {
@@ -101,9 +125,9 @@ function tlsReader(
   path: string,
   cluster: KubeconfigFields,
   user: KubeconfigFields | undefined,
+  serverName: string,
 ): () => Promise<TlsMaterial> {
   const insecure = cluster.flag("insecure-skip-tls-verify");
-  const serverName = cluster.text("tls-server-name");
   const ca = pem(path, cluster, "certificate-authority", "CERTIFICATE");
   const cert = user && pem(path, user, "client-certificate", "CERTIFICATE");
   const key = user && pem(path, user, "client-key", "PRIVATE KEY");

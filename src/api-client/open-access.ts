@@ -1,8 +1,10 @@
 /** Chooses how to reach the API server. */
 import { SluiceError } from "../base/errors.ts";
-import { type ClusterAccess, parseMasterUrl } from "./access.ts";
+import type { ClusterAccess } from "./access.ts";
 import { readCredential, readPem } from "./credentials.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
+import { type Environment, proxyFromEnvironment } from "./proxy-url.ts";
+import { parseMasterUrl, parseServerUrl } from "./server-url.ts";
 
 /** Says in messages what the files are. */
 const SERVICE_ACCOUNT = "of the pod's service account";
@@ -13,7 +15,8 @@ export interface AccessOptions {
   readonly kubeconfig: string;
   /** Server URL that overrides the kubeconfig's; "" for none. */
   readonly master: string;
-  readonly environment: { readonly [name: string]: string | undefined };
+  /** Also names the proxy. */
+  readonly environment: Environment;
 }
 
 /**
@@ -22,15 +25,18 @@ export interface AccessOptions {
  * @throws SluiceError KUBECONFIG_INVALID; CONFIG_INVALID if `master` is not a URL
  */
 export async function openAccess(options: AccessOptions): Promise<ClusterAccess> {
-  if (options.kubeconfig !== "") return readKubeconfig(options.kubeconfig, options.master);
-  if (options.master !== "") return anonymousAccess(options.master);
-  return inClusterAccess(options.environment);
+  const { kubeconfig, master, environment } = options;
+  if (kubeconfig !== "") return readKubeconfig(kubeconfig, master, environment);
+  if (master !== "") return masterAccess(master, environment);
+  return inClusterAccess(environment);
 }
 
-function anonymousAccess(master: string): ClusterAccess {
+function masterAccess(master: string, environment: Environment): ClusterAccess {
+  const { server, authorization } = parseMasterUrl(master, false);
   return {
-    server: parseMasterUrl(master, false),
-    identity: async () => ({ authorization: "", tls: { insecure: false } }),
+    server,
+    proxy: proxyFromEnvironment(server, environment),
+    identity: async () => ({ authorization, tls: { insecure: false } }),
     credentialsRefused() {},
   };
 }
@@ -40,16 +46,25 @@ function anonymousAccess(master: string): ClusterAccess {
  * @throws SluiceError KUBECONFIG_INVALID outside of a pod
  */
 export function inClusterAccess(
-  environment: { readonly [name: string]: string | undefined },
+  environment: Environment,
   directory = SERVICE_ACCOUNT_DIRECTORY,
 ): ClusterAccess {
   const host = variable(environment, "KUBERNETES_SERVICE_HOST");
   const port = variable(environment, "KUBERNETES_SERVICE_PORT");
-  const server = `https://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const text = `https://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const server = parseServerUrl(text, true)?.server;
+  if (server === undefined) {
+    throw new SluiceError(
+      "KUBECONFIG_INVALID",
+      `KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT: invalid value ${JSON.stringify(text)}: must be a URL`,
+      "KUBERNETES_SERVICE_HOST",
+    );
+  }
   const caFile = `${directory}/ca.crt`;
   const tokenFile = `${directory}/token`;
   return {
     server,
+    proxy: proxyFromEnvironment(server, environment),
     identity: async () => ({
       authorization: `Bearer ${await readCredential(tokenFile, SERVICE_ACCOUNT)}`,
       tls: { insecure: false, ca: await readPem(caFile, SERVICE_ACCOUNT, "CERTIFICATE") },
@@ -58,10 +73,7 @@ export function inClusterAccess(
   };
 }
 
-function variable(
-  environment: { readonly [name: string]: string | undefined },
-  name: string,
-): string {
+function variable(environment: Environment, name: string): string {
   const value = environment[name];
   if (value !== undefined && value !== "") return value;
   throw new SluiceError(

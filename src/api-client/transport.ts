@@ -3,9 +3,13 @@
  * its own connection, so a long watch never blocks another resource.
  */
 import Client from "undici/lib/dispatcher/client.js";
-import { messageOf, SluiceError } from "../base/errors.ts";
-import { CONNECT_TIMEOUT_MS, KEEPALIVE_DELAY_MS, RETRY_AFTER_MS_MAX } from "../base/limits.ts";
+import type Dispatcher from "undici/types/dispatcher";
+import { systemClock } from "../base/clock.ts";
+import { SluiceError } from "../base/errors.ts";
+import { RETRY_AFTER_MS_MAX } from "../base/limits.ts";
 import type { ClusterAccess, TlsMaterial } from "./access.ts";
+import { createConnector, forwardsRequests } from "./connect.ts";
+import { unreachable } from "./connection-error.ts";
 import { MeteredRequest } from "./request-meter.ts";
 
 /**
@@ -22,6 +26,8 @@ export interface ResponseHandler {
 }
 
 export interface Transport {
+  /** Counts the connections that were opened. */
+  readonly connections: number;
   /** Sends a GET. Call the result to end it early; `onError` then receives the given reason. */
   get(path: string, accept: string, handler: ResponseHandler): (reason: SluiceError) => void;
   /** Closes the connection; a pending request fails. */
@@ -42,32 +48,32 @@ export interface WritableTransport extends Transport {
 
 /** Speaks HTTP/1.1 through undici's dispatch, which delivers each chunk as it arrives. */
 export function openTransport(access: ClusterAccess): WritableTransport {
-  let client: Client | undefined;
-  let material: TlsMaterial | undefined;
-  const base = new URL(access.server);
-  const prefix = base.pathname === "/" ? "" : base.pathname;
+  const { server, proxy } = access;
+  const base = new URL(server);
+  const forwarded =
+    proxy !== undefined && forwardsRequests(proxy, base.protocol === "https:") ? proxy : undefined;
+  // A proxy needs the whole URL.
+  const prefix = forwarded === undefined ? base.pathname.replace(/^\/$/, "") : server;
+  let connection: Connection | undefined;
+  let connections = 0;
 
-  const connected = (tls: TlsMaterial): Client => {
-    if (client !== undefined && material !== undefined && sameMaterial(material, tls))
-      return client;
-    void client?.destroy();
-    material = tls;
-    client = new Client(base.origin, {
+  const connect = (tls: TlsMaterial): Connection => {
+    if (connection !== undefined && sameMaterial(connection.tls, tls)) return connection;
+    void connection?.client.destroy();
+    const client = new Client(base.origin, {
       allowH2: false,
       // The reflector enforces timeouts with its own clock.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: {
-        timeout: CONNECT_TIMEOUT_MS,
-        keepAliveInitialDelay: KEEPALIVE_DELAY_MS,
-        rejectUnauthorized: !tls.insecure,
-        ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-        ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-        ...(tls.key === undefined ? {} : { key: tls.key }),
-        ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
-      },
+      connect: createConnector(tls, proxy),
     });
-    return client;
+    const opened: Connection = { tls, client, answers: 0 };
+    client.on("connect", () => {
+      connections += 1;
+      opened.answers = 0;
+    });
+    connection = opened;
+    return opened;
   };
 
   const dispatch = (
@@ -79,8 +85,13 @@ export function openTransport(access: ClusterAccess): WritableTransport {
     access.identity().then(
       ({ authorization, tls }) => {
         if (request.done) return;
-        const all = { ...headers, "user-agent": "sluice", ...bearer(authorization) };
-        connected(tls).dispatch({ ...what, path: prefix + what.path, headers: all }, request);
+        const all = {
+          ...headers,
+          "user-agent": "sluice",
+          ...header("authorization", authorization),
+          ...header("proxy-authorization", forwarded?.authorization ?? ""),
+        };
+        request.send(connect(tls), { ...what, path: prefix + what.path, headers: all });
       },
       (thrown: unknown) => request.fail(thrown),
     );
@@ -88,20 +99,32 @@ export function openTransport(access: ClusterAccess): WritableTransport {
   };
 
   return {
+    get connections() {
+      return connections;
+    },
     get: (path, accept, handler) => dispatch({ method: "GET", path }, { accept }, handler),
     send({ method, path, contentType, body }, handler) {
       const headers = { accept: "application/json", "content-type": contentType };
       return dispatch({ method, path, body }, headers, handler);
     },
     close() {
-      void client?.destroy();
-      client = undefined;
+      void connection?.client.destroy();
+      connection = undefined;
     },
   };
 }
 
-function bearer(authorization: string): { readonly authorization?: string } {
-  return authorization === "" ? {} : { authorization };
+/** One connection at a time to the server; undici opens it again after it was lost. */
+interface Connection {
+  readonly tls: TlsMaterial;
+  readonly client: Client;
+  /** Number of requests that the server has answered since the connection was opened. */
+  answers: number;
+}
+
+/** Omits an empty header. */
+function header(name: string, value: string): { readonly [name: string]: string } {
+  return value === "" ? {} : { [name]: value };
 }
 
 function sameMaterial(a: TlsMaterial, b: TlsMaterial): boolean {
@@ -124,7 +147,13 @@ class Request {
   readonly #server: string;
   readonly #handler: ResponseHandler;
   readonly #metered: MeteredRequest | undefined;
+  #sent:
+    | { readonly connection: Connection; readonly options: Dispatcher.DispatchOptions }
+    | undefined;
   #controller: Controller | undefined;
+  /** True if the server may have closed the connection before it saw this request. */
+  #reusesConnection = false;
+  #started = false;
   done = false;
 
   constructor(
@@ -135,6 +164,11 @@ class Request {
     this.#server = server;
     this.#handler = handler;
     this.#metered = meter && new MeteredRequest(meter, server, what);
+  }
+
+  send(connection: Connection, options: Dispatcher.DispatchOptions): void {
+    this.#sent = { connection, options };
+    connection.client.dispatch(options, this);
   }
 
   abort(reason: SluiceError): void {
@@ -153,17 +187,24 @@ class Request {
 
   onRequestStart(controller: Controller): void {
     this.#controller = controller;
+    this.#reusesConnection = (this.#sent?.connection.answers ?? 0) > 0;
   }
 
-  onResponseStart(_controller: Controller, status: number, headers: Headers): void {
+  onResponseStart(controller: Controller, status: number, headers: Headers): void {
     if (this.done) return;
+    this.#started = true;
     this.#metered?.answered(status);
-    const retryAfter = Number(headers["retry-after"] ?? 0);
+    const { location } = headers;
+    if (status >= 300 && status < 400 && location !== undefined) {
+      this.fail(redirected(this.#server, status, String(location)));
+      controller.abort(new Error("redirected"));
+      return;
+    }
     this.#runSafely(() =>
       this.#handler.onStart(
         status,
         String(headers["content-type"] ?? ""),
-        Number.isFinite(retryAfter) ? Math.min(retryAfter * 1000, RETRY_AFTER_MS_MAX) : 0,
+        retryAfterMs(String(headers["retry-after"] ?? "")),
       ),
     );
   }
@@ -173,6 +214,7 @@ class Request {
   }
 
   onResponseEnd(): void {
+    if (this.#sent !== undefined) this.#sent.connection.answers += 1;
     if (this.done) return;
     this.done = true;
     this.#metered?.completed();
@@ -180,7 +222,25 @@ class Request {
   }
 
   onResponseError(_controller: Controller, error: Error): void {
-    this.fail(error);
+    if (!this.#sendAgain()) this.fail(error);
+  }
+
+  /**
+   * Repeats a GET on a new connection if a connection that had served before broke without an
+   * answer, as Go's net/http does: the server closed it while the request was on its way.
+   */
+  #sendAgain(): boolean {
+    const sent = this.#sent;
+    if (sent === undefined || this.done || this.#started || !this.#reusesConnection) return false;
+    const { connection, options } = sent;
+    if (options.method !== "GET" || connection.client.destroyed) return false;
+    this.#reusesConnection = false;
+    this.#controller = undefined;
+    // undici still cleans up the lost connection.
+    queueMicrotask(() => {
+      if (!this.done) connection.client.dispatch(options, this);
+    });
+    return true;
   }
 
   /** Catches exceptions, because undici would treat one from a handler as a broken connection. */
@@ -194,40 +254,19 @@ class Request {
   }
 }
 
-/** Error codes of a TLS failure: the server is reachable, but one side rejected the other. */
-const TLS_CODE =
-  /^(ERR_TLS_|ERR_SSL_|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/;
-
-/** Causes for which undici has only a name, in the words of strerror(3). */
-const CAUSES: Readonly<Record<string, string>> = {
-  EAI_AGAIN: "temporary failure in name resolution",
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection reset by peer",
-  EHOSTUNREACH: "no route to host",
-  ENETUNREACH: "network is unreachable",
-  ENOTFOUND: "no such host",
-  ETIMEDOUT: "connection timed out",
-};
-
-function unreachable(server: string, thrown: unknown): SluiceError {
-  const code = codeOf(thrown);
-  const reason = CAUSES[code] ?? (messageOf(thrown) || "connection closed");
-  const detail = code === "" || reason.includes(code) ? reason : `${reason} (${code})`;
-  const cause = `${operationOf(thrown, code)}${detail}`;
-  return new SluiceError("API_UNREACHABLE", `request to ${server}: ${cause}`, server, {
-    cause: thrown,
-  });
+/** Reads a Retry-After in seconds or as a date. 0 if it is absent, invalid or past. */
+function retryAfterMs(text: string): number {
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - systemClock.now();
+  return ms > 0 ? Math.min(ms, RETRY_AFTER_MS_MAX) : 0;
 }
 
-/** Names the step that failed before the request was sent. */
-function operationOf(thrown: unknown, code: string): string {
-  if (TLS_CODE.test(code)) return "TLS handshake failed: ";
-  const isLookup = thrown instanceof Error && "hostname" in thrown && "syscall" in thrown;
-  return isLookup && thrown.syscall === "getaddrinfo" ? `lookup ${thrown.hostname}: ` : "";
-}
-
-function codeOf(thrown: unknown): string {
-  return typeof thrown === "object" && thrown !== null && "code" in thrown
-    ? String(thrown.code)
-    : "";
+/** The API never redirects. To follow would send our credentials to another server. */
+function redirected(server: string, status: number, location: string): SluiceError {
+  const url = URL.parse(location, server);
+  const to = url === null ? "another address" : `${url.origin}${url.pathname}`;
+  return new SluiceError(
+    "API_STATUS",
+    `request to ${server}: ${status}: the server redirects to ${to} (Sluice does not follow; set the address of the API server itself)`,
+    server,
+  );
 }

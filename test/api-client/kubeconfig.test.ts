@@ -68,6 +68,26 @@ describe("a kubeconfig", () => {
     expect((await open(write(), master)).server).toBe(server);
   });
 
+  test("loses its tls-server-name to --master, as in client-go", async () => {
+    const path = write({ ...SERVER, "tls-server-name": "api.test" });
+    expect((await (await open(path)).identity()).tls.serverName).toBe("api.test");
+    expect((await (await open(path, "https://other:1")).identity()).tls.serverName).toBeUndefined();
+  });
+
+  test("may have a login in the server's URL, which takes precedence as in Go", async () => {
+    const access = await open(write({ server: "https://me:secret@api.test" }, { token: "abc" }));
+    expect(access.server).toBe("https://api.test");
+    expect((await access.identity()).authorization).toBe(`Basic ${btoa("me:secret")}`);
+  });
+
+  test("names a proxy, which takes precedence over the environment's", async () => {
+    const environment = { HTTPS_PROXY: "http://environment:1" };
+    const proxyOf = async (cluster: JsonObject) =>
+      (await openAccess({ kubeconfig: write(cluster), master: "", environment })).proxy?.url;
+    expect(await proxyOf({ ...SERVER, "proxy-url": "socks5://p" })).toBe("socks5://p:1080");
+    expect(await proxyOf(SERVER)).toBe("http://environment:1");
+  });
+
   test("makes --master without a scheme https if it has TLS settings", async () => {
     const path = write({ ...SERVER, "insecure-skip-tls-verify": true });
     expect((await open(path, "other:1")).server).toBe("https://other:1");
@@ -163,12 +183,20 @@ describe("an unusable kubeconfig is refused with file and field:", () => {
     ],
     ["no server", {}, undefined, {}, "clusters[0].cluster.server: required value: must be a URL"],
     ["a server that is no URL", { server: "https://:x" }, undefined, {}, "must be a URL"],
+    ["a server with a path, without a scheme", { server: "api/x" }, undefined, {}, "must be a URL"],
     [
-      "a proxy",
-      { ...SERVER, "proxy-url": "http://p" },
+      "a proxy of an unknown kind",
+      { ...SERVER, "proxy-url": "ftp://p" },
       undefined,
       {},
-      "clusters[0].cluster.proxy-url: proxies are not supported",
+      'clusters[0].cluster.proxy-url: invalid value: unsupported scheme "ftp": must be http',
+    ],
+    [
+      "a proxy that is no URL",
+      { ...SERVER, "proxy-url": "p" },
+      undefined,
+      {},
+      "proxy-url: invalid",
     ],
     [
       "impersonation",
@@ -228,6 +256,16 @@ describe("an unusable kubeconfig is refused with file and field:", () => {
     expect(error.code).toBe("KUBECONFIG_INVALID");
     expect(error.message).toContain(message);
     expect(error.message).toContain(path);
+  });
+
+  test.each([
+    { server: "https://me:geheim@[::" },
+    { ...SERVER, "proxy-url": "ftp://me:geheim@p" },
+    { ...SERVER, "proxy-url": "http://me:geheim@" },
+  ])("a login in a URL is not printed: %p", async (cluster) => {
+    const { message } = await rejectionOf(open(write(cluster)));
+    expect(message).toContain("clusters[0].cluster.");
+    expect(message).not.toContain("geheim");
   });
 
   test("secrets are not printed", async () => {
@@ -306,6 +344,22 @@ describe("inside a cluster", () => {
   test("an IPv6 host gets its brackets", () => {
     const access = inClusterAccess({ ...environment, KUBERNETES_SERVICE_HOST: "fd00::1" });
     expect(access.server).toBe("https://[fd00::1]:443");
+  });
+
+  test("a name may end in a dot", () => {
+    const access = inClusterAccess({ ...environment, KUBERNETES_SERVICE_HOST: "api.test." });
+    expect(access.server).toBe("https://api.test.:443");
+  });
+
+  test("the environment may name a proxy", () => {
+    const proxied = { ...environment, HTTPS_PROXY: "http://p:1" };
+    expect(inClusterAccess(proxied).proxy?.url).toBe("http://p:1");
+    expect(inClusterAccess({ ...proxied, NO_PROXY: "10.96.0.0/12" }).proxy).toBeUndefined();
+  });
+
+  test("a host that is none is refused", async () => {
+    const wrong = { ...environment, KUBERNETES_SERVICE_HOST: "a b" };
+    expect(() => inClusterAccess(wrong)).toThrow(/KUBERNETES_SERVICE_HOST/);
   });
 
   test("no variables mean no cluster", async () => {

@@ -230,7 +230,12 @@ describe("a request", () => {
   test.each([
     ["7", 7000],
     ["3000000", RETRY_AFTER_MS_MAX],
+    ["0", 0],
+    ["-7", 0],
+    ["7.5", 0],
+    ["soon", 0],
     ["Fri, 31 Dec 1999 23:59:59 GMT", 0],
+    ["Fri, 31 Dec 2999 23:59:59 GMT", RETRY_AFTER_MS_MAX],
   ])(
     "goes without TLS to an http server, and returns a Retry-After of %s as %p ms",
     async (text, ms) => {
@@ -254,6 +259,25 @@ describe("a request", () => {
       server.close();
     },
   );
+
+  test("is not redirected, and the error names the target without secrets", async () => {
+    const seen: string[] = [];
+    const server = createServer((request, response) => {
+      seen.push(String(request.url));
+      response.writeHead(307, { location: "https://me:geheim@other.test/login?token=geheim" });
+      response.end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const base = `http://127.0.0.1:${port}`;
+    const result = await once({ ...access({}), server: base });
+    expect(result).toMatchObject({
+      code: "API_STATUS",
+      message: `request to ${base}: 307: the server redirects to https://other.test/login (Sluice does not follow; set the address of the API server itself)`,
+    });
+    expect(seen).toEqual(["/api/v1/services"]);
+    server.close();
+  });
 
   test("may have a body, and the connection it used is closed with the transport", async () => {
     const seen: string[] = [];

@@ -31,6 +31,7 @@ class FakeServer {
     this.open += 1;
     this.opened += 1;
     return {
+      connections: 1,
       get() {
         throw new Error("unexpected read");
       },

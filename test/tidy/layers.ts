@@ -126,8 +126,8 @@ export const LAYERS: readonly Layer[] = [
   },
   {
     path: "src/api-client",
-    from: [...asm("layout"), ...src("base", "base/clock.ts", "core")],
-    outside: ["@kubernetes/client-node", "node:", "undici/", "yaml"],
+    from: [...asm("layout"), ...src("base", "base/clock.ts", "core", "net")],
+    outside: ["@kubernetes/client-node", "node:", "socks", "undici/", "yaml"],
     pure: false,
     because: "it makes requests; what they are about is for its callers",
   },

@@ -83,6 +83,7 @@ export class FakeRequest {
 
 export class FakeTransport implements Transport {
   readonly requests: FakeRequest[] = [];
+  connections = 1;
   closed = false;
 
   get(path: string, accept: string, handler: ResponseHandler): (reason: SluiceError) => void {
