@@ -41,13 +41,15 @@ export interface ApiSourceOptions {
    * false.
    */
   readonly needsPodCidrs?: boolean;
-  /** Replaces the transport in tests; called once for each reflector. */
+  /** Replaces the transport in tests; called once for each reflector, and once for checks. */
   readonly openTransport?: (access: ClusterAccess) => Transport;
 }
 
 export class ApiSource implements Source {
   readonly #options: ApiSourceOptions;
   readonly #reflectors: readonly Reflector[];
+  /** Shared by the reflectors' checks of the store. It has a connection only while they run. */
+  readonly #checkTransport: Transport;
   /** Resources with a complete initial state. */
   readonly #listed = new Set<Resource["name"]>();
   #cidrsAttempted = false;
@@ -60,6 +62,7 @@ export class ApiSource implements Source {
   constructor(options: ApiSourceOptions) {
     const { core, encode, nodeName, events } = options;
     this.#options = options;
+    this.#checkTransport = this.#openTransport();
     this.#podCidrsSettled = options.needsPodCidrs !== true;
     const { onProblems } = events;
     const node = nodeResource(nodeName);
@@ -84,6 +87,7 @@ export class ApiSource implements Source {
   stop(): void {
     this.#stopWaiting?.();
     for (const each of this.#reflectors) each.stop();
+    this.#checkTransport.close();
   }
 
   get synced(): boolean {
@@ -99,13 +103,17 @@ export class ApiSource implements Source {
     return summary(this.#options.access.server, this.#synced, this.reflectors());
   }
 
+  #openTransport(): Transport {
+    return (this.#options.openTransport ?? openTransport)(this.#options.access);
+  }
+
   #reflector(resource: Resource, sink: ObjectSink): Reflector {
     const { access, clock, random, events, watchList = false } = this.#options;
-    const open = this.#options.openTransport ?? openTransport;
     return new Reflector({
       resource,
       sink,
-      transport: open(access),
+      transport: this.#openTransport(),
+      checkTransport: this.#checkTransport,
       server: access.server,
       clock,
       random,

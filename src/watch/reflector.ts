@@ -5,12 +5,7 @@
  */
 
 import { Backoff } from "../api-client/backoff.ts";
-import {
-  acceptHeader,
-  type BodyReader,
-  type PendingRead,
-  sendRead,
-} from "../api-client/read-request.ts";
+import { acceptHeader, type PendingRead, sendRead } from "../api-client/read-request.ts";
 import {
   isResourceVersionTooNew,
   type Status,
@@ -33,9 +28,9 @@ import {
 import type { FeedResult } from "../core/core.ts";
 import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
-import { JsonList } from "./json-body.ts";
 import { type Resource, requestPath } from "./resources.ts";
 import type { ObjectSink } from "./sink.ts";
+import { StoreCheck } from "./store-check.ts";
 
 const UNREACHABLE_HINT = "check the address, the firewall and the certificate";
 
@@ -43,6 +38,8 @@ export interface ReflectorOptions {
   readonly resource: Resource;
   readonly sink: ObjectSink;
   readonly transport: Transport;
+  /** Carries the comparisons with the store's version. Reflectors may share it. */
+  readonly checkTransport: Transport;
   /** Used in messages. */
   readonly server: string;
   readonly clock: Clock;
@@ -78,6 +75,7 @@ export interface ReflectorStatus {
 export class Reflector {
   readonly #options: ReflectorOptions;
   readonly #backoff: Backoff;
+  readonly #check: StoreCheck;
   #exchange: PendingRead | undefined;
   #stopped = false;
 
@@ -87,12 +85,18 @@ export class Reflector {
   #current = false;
   /** True if the next read must come from the store itself, not from a server's cache. */
   #consistent = false;
+  /** True if the store may have gone back in time since its version was last known. */
+  #doubtful = false;
+  /** Count of the transport's connections at the last answer. */
+  #connections = 0;
   /** Features that the server turned out not to support. */
   #protobufRefused = false;
   #watchListRefused = false;
   #pagesRefused = false;
   /** True if new credentials were tried since the last success. */
   #relogin = false;
+  /** The reason why a watch was ended because of its store. */
+  #rewound: SluiceError | undefined;
   /** True if a version was too old or too new since the last success. */
   #expired = false;
 
@@ -112,6 +116,18 @@ export class Reflector {
       clock: options.clock,
       random: options.random,
     });
+    const { resource, server, clock, random } = options;
+    this.#check = new StoreCheck({
+      ...{ resource, server, clock, random },
+      transport: options.checkTransport,
+      version: () => this.#version,
+      isWanted: () => this.#connected && this.#doubtful,
+      onVerified: () => {
+        this.#doubtful = false;
+      },
+      onRewound: (version, seen) => this.#onRewound(version, seen),
+      onFatal: options.onFatal,
+    });
   }
 
   start(): void {
@@ -123,6 +139,7 @@ export class Reflector {
     this.#exchange?.abort(
       new SluiceError("API_UNREACHABLE", "reflector stopped", this.#options.server),
     );
+    this.#check.stop();
     this.#backoff.wake();
     this.#options.transport.close();
   }
@@ -213,7 +230,8 @@ export class Reflector {
     if (initial && !this.#current) {
       throw this.#unreachable("watch", "the server ended it before all initial events arrived");
     }
-    if (ending === "silent") await this.#checkStore();
+    // A watch from a version ahead of the store stays silent forever.
+    if (ending === "silent") this.#doubtful = true;
     else if (brought || clock.monotonic() - started >= WATCH_HEALTHY_MS) this.#succeeded();
     else
       throw this.#unreachable(
@@ -222,37 +240,14 @@ export class Reflector {
       );
   }
 
-  /**
-   * Asks the store for its version after a silent watch, because a watch from a version ahead of
-   * the store stays silent forever. The store goes back in time when it is restored from a backup.
-   */
-  async #checkStore(): Promise<void> {
-    let version = "";
-    const body = new JsonList(
-      this.#options.resource,
-      () => false,
-      () => {},
-    );
-    await this.#get(
-      "list",
-      { limit: "1" },
-      (feed) => {
-        version = feed.resourceVersion || version;
-      },
-      body,
-    );
-    if (isBefore(version, this.#version)) this.#readStore();
-  }
-
   async #get(
     verb: "list" | "watch",
     parameters: { readonly [name: string]: string },
     onFeed: (feed: FeedResult) => void,
-    body?: BodyReader,
   ): Promise<"end" | "silent"> {
     const { resource, sink, transport, server, clock } = this.#options;
     const what = `${verb} ${resource.name}`;
-    const protobuf = sink.protobuf && !this.#protobufRefused && body === undefined;
+    const protobuf = sink.protobuf && !this.#protobufRefused;
     this.#exchange = sendRead({
       transport,
       clock,
@@ -264,7 +259,9 @@ export class Reflector {
       open: (encoding) => {
         this.#connected = true;
         this.#report(undefined);
-        return body ?? sink.open(verb, encoding);
+        this.#doubtNewConnection();
+        if (this.#current && this.#doubtful) this.#check.start();
+        return sink.open(verb, encoding);
       },
       onFeed: (feed) => {
         this.#lastEventAt = clock.now();
@@ -282,11 +279,29 @@ export class Reflector {
     return ending;
   }
 
+  /** Behind a new connection, there may be another server, or another store. */
+  #doubtNewConnection(): void {
+    const { connections } = this.#options.transport;
+    if (connections !== this.#connections) this.#doubtful = true;
+    this.#connections = connections;
+  }
+
+  #onRewound(version: string, seen: string): void {
+    if (!this.#current) return;
+    const { resource, server } = this.#options;
+    const cause = `the API store went back from version ${seen} to ${version}; reading it again`;
+    this.#rewound = new SluiceError("API_GONE", `watch ${resource.name}: ${cause}`, server);
+    this.#readStore();
+    this.#exchange?.abort(this.#rewound);
+    this.#backoff.wake();
+  }
+
   #complete(version: string): void {
     this.#options.sink.endReplace();
     this.#version = version;
     this.#current = true;
     this.#consistent = false;
+    this.#doubtful = false;
     this.#listed = true;
     this.#relogin = false;
     this.#options.onAttempted();
@@ -308,6 +323,11 @@ export class Reflector {
   /** Decides how to continue after an error. Waits unless an immediate retry is right. */
   async #recover(error: SluiceError): Promise<void> {
     const status = statusOf(error);
+    this.#doubtful = true;
+    if (error === this.#rewound) {
+      this.#report(error);
+      return;
+    }
     if (error.code === "API_MALFORMED" || error.code === "CORE_MEMORY") this.#current = false;
     if (status !== undefined && this.#adapt(status)) return;
     const absent = status?.code === 404 && this.#options.resource.optional;
@@ -366,12 +386,4 @@ export class Reflector {
     const { resource, server } = this.#options;
     return new SluiceError("API_UNREACHABLE", `${verb} ${resource.name}: ${cause}`, server);
   }
-}
-
-/**
- * Versions are decimal numbers. The API guarantees this since Kubernetes 1.35, and it was always
- * so.
- */
-function isBefore(version: string, other: string): boolean {
-  return version.length !== other.length ? version.length < other.length : version < other;
 }

@@ -45,7 +45,7 @@ function setup(watchList = false, needsPodCidrs = false) {
     },
   });
   source.start();
-  const [services, slices, nodes, cidrs] = transports;
+  const [, services, slices, nodes, cidrs] = transports;
   if (!services || !slices || !nodes || !cidrs) throw new Error("four reflectors are expected");
   const answerNode = (items: readonly JsonObject[]) =>
     nodes.last.answer(JSON.stringify({ metadata: { resourceVersion: "1" }, items }), JSON_TYPE);

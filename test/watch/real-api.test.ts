@@ -20,7 +20,7 @@ import {
 import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { until as waitUntil } from "../../harness/waiting.ts";
 import { openAccess } from "../../src/api-client/open-access.ts";
-import { type Clock, systemClock } from "../../src/base/clock.ts";
+import { systemClock } from "../../src/base/clock.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import type { Core } from "../../src/core/core.ts";
 import { createCore } from "../../src/core/create.ts";
@@ -57,15 +57,7 @@ interface World {
   names(): string[];
 }
 
-/** Shortens the 90 s after which a silent watch is doubted to 3 s. */
-const SPEED = 30;
-const fastClock: Clock = {
-  ...systemClock,
-  monotonic: () => systemClock.monotonic() * SPEED,
-  after: (ms, run) => systemClock.after(ms / SPEED, run),
-};
-
-async function open(kubeconfig: string, watchList = false, clock = systemClock): Promise<World> {
+async function open(kubeconfig: string, watchList = false): Promise<World> {
   const core = createCore(module, { seed: 1, nodeName: "here" });
   const reported = new RecordedProblems();
   const nodes: string[] = [];
@@ -75,7 +67,7 @@ async function open(kubeconfig: string, watchList = false, clock = systemClock):
     core,
     encode: encodeWatchEvent,
     nodeName: "here",
-    clock,
+    clock: systemClock,
     random: Math.random,
     watchList,
     events: {
@@ -187,13 +179,14 @@ test.skipIf(why !== undefined)(
 test.skipIf(why !== undefined)(
   "a store that starts over is read again: objects that it does not have are removed",
   async () => {
-    const { core, source, names } = await open(plane.kubeconfigs.proxy, false, fastClock);
+    const { core, source, names } = await open(plane.kubeconfigs.proxy);
     // Far ahead of the new store's first version.
     await createObjects(plane.api, 100, 200, 1);
     await until("they are here", () => names().length === 119);
     await plane.resetStore();
     await createNode(plane.api, "here", "10.0.0.1");
     await createObjects(plane.api, 0, 2, 1);
+    // Sooner than a silent watch would tell.
     await until("the old ones are gone", () => names().length === 2);
     expect(names()).toEqual(numbers(0, 1));
     await until("their endpoints too", () => core.endpointCount() === 2 + 1);

@@ -10,6 +10,7 @@ import type { JsonObject } from "../../src/base/json.ts";
 import {
   ABSENT_RESOURCE_RETRY_MS,
   LIST_SILENCE_MS,
+  STORE_CHECK_MS_MAX,
   WATCH_RETRY_MS,
   WATCH_RETRY_MS_MAX,
   WATCH_SILENCE_MS,
@@ -36,6 +37,7 @@ interface Setup {
 function setup({ watchList = false, random = 0, encode: encoder = encode }: Setup = {}) {
   const core = new FakeCore();
   const transport = new FakeTransport();
+  const checks = new FakeTransport();
   const clock = new FakeClock();
   const problems = new RecordedProblems();
   const calls: string[] = [];
@@ -43,6 +45,7 @@ function setup({ watchList = false, random = 0, encode: encoder = encode }: Setu
     resource: SERVICE_RESOURCE,
     sink: coreSink(core, "Service", encoder, problems.report),
     transport,
+    checkTransport: checks,
     server: "https://api.test",
     clock,
     random: () => random,
@@ -55,7 +58,7 @@ function setup({ watchList = false, random = 0, encode: encoder = encode }: Setu
     onFatal: (error) => calls.push(messageOf(error)),
   });
   reflector.start();
-  return { core, transport, clock, problems, calls, reflector };
+  return { core, transport, checks, clock, problems, calls, reflector };
 }
 
 /** Listed at version 10 with `a` and `b`. The watch waits for an answer. */
@@ -311,27 +314,146 @@ describe("a store that went back in time", () => {
     expect(transport.last.parameter("resourceVersion")).toBe("");
   });
 
-  test("is detected by a silent watch", async () => {
-    const { transport, clock, core } = await watching();
-    await clock.advance(WATCH_SILENCE_MS);
-    expect(transport.last.isWatch).toBe(false);
-    expect(transport.last.parameter("limit")).toBe("1");
-    const head = { metadata: { resourceVersion: "9" }, items: [object("x", 9)] };
-    await transport.last.answer(JSON.stringify(head), "application/json");
+  /** Answers the check that waits for an answer. */
+  const answerCheck = (world: Awaited<ReturnType<typeof listed>>, version: number) => {
+    const check = world.checks.last;
+    expect(check.parameter("limit")).toBe("1");
+    expect(check.parameter("resourceVersion")).toBe("");
+    const head = { metadata: { resourceVersion: String(version) }, items: [object("x", 9)] };
+    return check.answer(JSON.stringify(head), "application/json");
+  };
+
+  /** The watch broke, and is open again. */
+  async function reconnected(options: Setup = {}) {
+    const world = await watching(options);
+    await world.transport.last.break();
+    await world.clock.advance(2 * WATCH_RETRY_MS);
+    world.transport.last.start();
+    return world;
+  }
+
+  const ways: { readonly [name: string]: () => ReturnType<typeof watching> } = {
+    "after an error": reconnected,
+    "after a silent watch": async () => {
+      const world = await watching();
+      await world.clock.advance(WATCH_SILENCE_MS);
+      world.transport.last.start();
+      return world;
+    },
+    "on a new connection": async () => {
+      const world = await watching();
+      await world.transport.last.data(bookmark(10)).end();
+      world.transport.connections += 1;
+      world.transport.last.start();
+      return world;
+    },
+  };
+  test.each(Object.entries(ways))("is detected and read again at once %s", async (_name, lose) => {
+    const world = await lose();
+    const { transport, clock, core, problems } = world;
+    const watch = transport.last;
+    await clock.advance(0);
+    await answerCheck(world, 9);
+    expect(watch.ended).toBe(true);
+    expect(problems.begun.at(-1)).toMatchObject({
+      code: "API_GONE",
+      message: "watch services: the API store went back from version 10 to 9; reading it again",
+    });
     expect(core.names()).toEqual(["a", "b"]);
     expect(transport.last.parameter("sendInitialEvents")).toBe("true");
+    expect(transport.last.parameter("resourceVersion")).toBe("");
     transport.last.start().data(event("ADDED", object("x", 9)) + bookmark(9, true));
     expect(core.names()).toEqual(["x"]);
+    expect(problems.ended.length).toBe(problems.begun.length);
+    // The state is complete, so nothing is left to check.
+    await transport.last.end();
+    transport.last.start();
+    await clock.advance(STORE_CHECK_MS_MAX);
+    expect(world.checks.requests).toHaveLength(1);
   });
 
-  test("is not assumed of a store that continued", async () => {
-    const { transport, clock, problems } = await watching();
-    await clock.advance(WATCH_SILENCE_MS);
-    const head = { metadata: { resourceVersion: "100" }, items: [] };
-    await transport.last.answer(JSON.stringify(head), "application/json");
-    expect(transport.last.isWatch).toBe(true);
-    expect(transport.last.parameter("resourceVersion")).toBe("10");
-    expect(problems.events).toEqual([]);
+  test.each([10, 100])("is not assumed of a store at version %p", async (version) => {
+    const world = await reconnected();
+    const { transport, clock } = world;
+    const watch = transport.last;
+    await clock.advance(0);
+    await answerCheck(world, version);
+    expect(transport.last).toBe(watch);
+    await watch.data(bookmark(101)).end();
+    transport.last.start();
+    await clock.advance(STORE_CHECK_MS_MAX);
+    expect(world.checks.requests).toHaveLength(1);
+  });
+
+  test("is not assumed because of events that arrive during the check", async () => {
+    const world = await reconnected();
+    await world.clock.advance(0);
+    world.transport.last.data(event("ADDED", object("c", 20)));
+    await answerCheck(world, 15);
+    expect(world.transport.last.ended).toBe(false);
+  });
+
+  test.each([
+    [0, 0],
+    [0.5, STORE_CHECK_MS_MAX / 2],
+    [0.999, STORE_CHECK_MS_MAX * 0.999],
+  ])("is looked for after a random time: %p means %p ms", async (random, ms) => {
+    const { checks, clock } = await reconnected({ random });
+    if (ms > 0) await clock.advance(ms - 1);
+    expect(checks.requests).toHaveLength(0);
+    await clock.advance(1);
+    expect(checks.requests).toHaveLength(1);
+  });
+
+  test("is not looked for without a lost connection", async () => {
+    const { transport, checks, clock } = await watching();
+    for (let watches = 0; watches < 3; watches++) {
+      await clock.advance(60_000);
+      await transport.last.data(bookmark(20 + watches)).end();
+      transport.last.start();
+    }
+    await clock.advance(STORE_CHECK_MS_MAX);
+    expect(checks.requests).toHaveLength(0);
+  });
+
+  test("is looked for again if the check fails, no sooner than the server asks for", async () => {
+    const world = await reconnected();
+    const { clock, checks, problems } = world;
+    await clock.advance(0);
+    const before = problems.events.length;
+    await checks.last.refuse(429, "slow down", 5000);
+    await clock.advance(4999);
+    expect(checks.requests).toHaveLength(1);
+    await clock.advance(1);
+    await checks.last.break();
+    await clock.advance(WATCH_RETRY_MS);
+    expect(problems.events).toHaveLength(before);
+    await answerCheck(world, 9);
+    expect(world.transport.last.parameter("sendInitialEvents")).toBe("true");
+  });
+
+  test("is not looked for while the server is unreachable, and then again", async () => {
+    const { transport, clock, checks } = await reconnected();
+    await clock.advance(0);
+    await transport.last.break();
+    await checks.last.break();
+    await clock.advance(WATCH_RETRY_MS);
+    expect(checks.requests).toHaveLength(1);
+    await clock.advance(2 * WATCH_RETRY_MS);
+    transport.last.start();
+    await clock.advance(0);
+    expect(checks.requests).toHaveLength(2);
+  });
+
+  test("is no longer looked for after a stop", async () => {
+    const { clock, checks, reflector } = await reconnected();
+    await clock.advance(0);
+    reflector.stop();
+    await flushPromises();
+    expect(checks.requests[0]?.ended).toBe(true);
+    await clock.advance(10 * STORE_CHECK_MS_MAX);
+    expect(checks.requests).toHaveLength(1);
+    expect(clock.waiting).toBe(0);
   });
 });
 
@@ -451,6 +573,7 @@ describe("a refusal", () => {
       resource: SERVICE_CIDR_RESOURCE,
       sink: mapSink(SERVICE_CIDR_RESOURCE, () => {}),
       transport,
+      checkTransport: new FakeTransport(),
       server: "https://api.test",
       clock,
       random: () => 0,
