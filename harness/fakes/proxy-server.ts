@@ -1,11 +1,14 @@
-/** Serves a forward proxy on 127.0.0.1: HTTP CONNECT and whole requests, with or without TLS, or SOCKS5. */
+/**
+ * Serves a forward proxy on 127.0.0.1: HTTP CONNECT and whole requests, with or without TLS, or
+ * SOCKS5.
+ */
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { until } from "../waiting.ts";
 
 export interface FakeProxy {
   readonly port: number;
-  /** What clients asked for: `CONNECT api.test:6443`, `GET http://…`, `SOCKS api.test:6443`. */
+  /** The requests of clients: `CONNECT api.test:6443`, `GET http://…`, `SOCKS api.test:6443`. */
   readonly asked: string[];
   /** Value of the last Proxy-Authorization header, or `user:password` of SOCKS; "" for none. */
   login: string;

@@ -1,6 +1,6 @@
 /**
- * Opens connections to the API server for undici. undici's own connector sends an IP address as
- * server name under Bun, and knows neither names that end in a dot nor our kinds of proxies.
+ * Opens connections to the API server for undici. Under Bun, undici's own connector sends
+ * an IP address as server name. It knows neither names that end in a dot nor SOCKS.
  */
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { type ConnectionOptions, checkServerIdentity, connect as connectTls } from "node:tls";
@@ -36,7 +36,7 @@ export function createConnector(
       proxy === undefined
         ? open(target, secure ? tls : undefined)
         : openVia(proxy, target, secure, tls);
-    // undici destroys the first socket if nothing waits for the connection any more.
+    // undici destroys the first socket if nothing waits for the connection.
     const { first } = opened;
     const cancelTimeout = systemClock.after(CONNECT_TIMEOUT_MS, () => {
       first.destroy(new ConnectTimeout("connection timed out"));
@@ -101,8 +101,8 @@ export function forwardsRequests(proxy: ProxyServer, secure: boolean): boolean {
 }
 
 /**
- * Verifies the certificate for the server's name without the dot that may end it, and sends the
- * name unless it is an IP address, as Go's crypto/tls does.
+ * As Go's crypto/tls does, verifies the certificate for the server's name, without the dot that may
+ * end it. Sends the name unless it is an IP address.
  */
 function tlsOptions(tls: TlsMaterial, host: string): ConnectionOptions {
   const name = (tls.serverName ?? host).replace(/\.$/, "");

@@ -1,4 +1,7 @@
-/** Decides by NO_PROXY which servers need no proxy, with the rules of golang.org/x/net/http/httpproxy. */
+/**
+ * Decides by NO_PROXY which servers need no proxy, with the rules of
+ * golang.org/x/net/http/httpproxy.
+ */
 import { domainToASCII } from "node:url";
 import { isLoopback, parseAddress, parseCidr } from "../net/address.ts";
 import { cidrContains, cidrOf } from "../net/cidr.ts";

@@ -49,8 +49,8 @@ export function withoutCredentials(text: string): string {
 }
 
 /**
- * Builds the value of an Authorization header from the user name and password in a URL; "" if there
- * are none, undefined if their percent-encoding is invalid.
+ * Builds the value of an Authorization header from the user name and password in a URL. "" if there
+ * are none; undefined if their percent-encoding is invalid.
  */
 export function basicAuthorization({ username, password }: URL): string | undefined {
   if (username === "" && password === "") return "";

@@ -226,8 +226,8 @@ class Request {
   }
 
   /**
-   * Repeats a GET on a new connection if a connection that had served before broke without an
-   * answer, as Go's net/http does: the server closed it while the request was on its way.
+   * As Go's net/http does, repeats a GET on a new connection if a connection that had served before
+   * broke without an answer. The server closed it while the request was on its way.
    */
   #sendAgain(): boolean {
     const sent = this.#sent;

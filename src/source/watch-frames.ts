@@ -76,7 +76,7 @@ export type ObjectStore = Pick<Core, "openStream" | "beginReplace" | "endReplace
 /** The platforms of the program are little-endian. */
 const MAGIC = new Uint8Array(Uint32Array.of(UNKNOWN_MAGIC).buffer);
 /** The API version of each kind that the core decodes. */
-export const API_VERSION: Readonly<Record<ObjectKind, string>> = {
+export const OBJECT_API_VERSIONS: Readonly<Record<ObjectKind, string>> = {
   Service: "v1",
   EndpointSlice: "discovery.k8s.io/v1",
 };
@@ -108,7 +108,7 @@ export function encodeWatchEvent(
       out.message(FIELD_RAW_EXTENSION_RAW, () => {
         out.raw(MAGIC);
         out.message(FIELD_UNKNOWN_TYPE_META, () => {
-          out.text(FIELD_TYPE_META_API_VERSION, API_VERSION[kind]);
+          out.text(FIELD_TYPE_META_API_VERSION, OBJECT_API_VERSIONS[kind]);
           out.text(FIELD_TYPE_META_KIND, kind);
         });
         out.message(FIELD_UNKNOWN_RAW, () => {

@@ -118,7 +118,10 @@ export class Reflector {
     });
     const { resource, server, clock, random } = options;
     this.#check = new StoreCheck({
-      ...{ resource, server, clock, random },
+      resource,
+      server,
+      clock,
+      random,
       transport: options.checkTransport,
       version: () => this.#version,
       isWanted: () => this.#connected && this.#doubtful,

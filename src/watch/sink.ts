@@ -10,10 +10,10 @@ import type { ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
 import { metadataOf } from "../source/object-fields.ts";
 import {
-  API_VERSION,
   type EncodeEvent,
   type EventType,
   feedFrame,
+  OBJECT_API_VERSIONS,
   type ObjectStore,
 } from "../source/watch-frames.ts";
 import { JsonList, JsonWatch, NO_CHANGE, type ObjectType } from "./json-body.ts";
@@ -41,7 +41,7 @@ export function coreSink(
   encode: EncodeEvent,
   onProblems: ReportProblems,
 ): ObjectSink {
-  const objectType = { kind, apiVersion: API_VERSION[kind] };
+  const objectType = { kind, apiVersion: OBJECT_API_VERSIONS[kind] };
   const problems = new ProblemSet(onProblems);
   let fresh: Set<string> | undefined;
   const problemKeyOf = (subject: string) =>

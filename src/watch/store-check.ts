@@ -1,6 +1,6 @@
 /**
  * Compares the version that a reflector has seen with the store's own, some seconds after a lost
- * connection. A store that was restored from a backup or wiped may be behind, and a watch from a
+ * connection. A store that went back to a backup, or was wiped, may be behind, and a watch from a
  * version ahead of it stays silent.
  */
 import { acceptHeader, sendRead } from "../api-client/read-request.ts";
@@ -42,8 +42,8 @@ export class StoreCheck {
   }
 
   /**
-   * Checks within STORE_CHECK_MS_MAX. The delay is random, because all nodes of a cluster lose their
-   * API server together. Has no effect while a check is pending.
+   * Checks within STORE_CHECK_MS_MAX. The delay is random, because all nodes of a cluster lose
+   * their API server together. Has no effect while a check is pending.
    */
   start(): void {
     if (this.#cancel === undefined) this.#schedule(0);

@@ -1,7 +1,19 @@
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { proxyFromEnvironment } from "../../src/api-client/proxy-url.ts";
 import { SluiceError } from "../../src/base/errors.ts";
-import choices from "../fixtures/no-proxy/choices.json" with { type: "json" };
+
+interface Choice {
+  readonly server: string;
+  readonly httpsProxy: string;
+  readonly noProxy: string;
+  readonly proxy: string;
+}
+
+/** Made by Go's own code: test/fixtures/no-proxy/generate.go. */
+const file = join(import.meta.dir, "../fixtures/no-proxy/choices.json");
+const choices = JSON.parse(readFileSync(file, "utf8")) as Choice[];
 
 /** The proxy for a server, without credentials; "" for none, and for a value that is refused. */
 function chosen(server: string, environment: { readonly [name: string]: string }): string {

@@ -6,7 +6,7 @@ import { openTransport, type WritableTransport } from "../../src/api-client/tran
 
 const ANSWER = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
-/** What the server does with a request; `count` is its number on its connection. */
+/** Answers a request, or does not; `count` is its number on its connection. */
 type Serve = (socket: Socket, count: number) => void;
 
 let server: Server;

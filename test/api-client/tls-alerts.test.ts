@@ -1,4 +1,4 @@
-/** What an operator reads if a TLS handshake fails. The server is OpenSSL's own. */
+/** The messages of a TLS handshake that fails. The server is OpenSSL's own. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
