@@ -95,6 +95,8 @@ export class Reflector {
   #pagesRefused = false;
   /** True if new credentials were tried since the last success. */
   #relogin = false;
+  /** True from a malformed answer until a complete list or another error. */
+  #malformedLast = false;
   /** The reason why a watch was ended because of its store. */
   #rewound: SluiceError | undefined;
   /** True if a version was too old or too new since the last success. */
@@ -261,7 +263,8 @@ export class Reflector {
       silenceMs: verb === "list" ? LIST_SILENCE_MS : WATCH_SILENCE_MS,
       open: (encoding) => {
         this.#connected = true;
-        this.#report(undefined);
+        // Whether an answer is well-formed is not known before its end.
+        if (!this.#malformedLast) this.#report(undefined);
         this.#doubtNewConnection();
         if (this.#current && this.#doubtful) this.#check.start();
         return sink.open(verb, encoding);
@@ -306,6 +309,8 @@ export class Reflector {
     this.#consistent = false;
     this.#doubtful = false;
     this.#listed = true;
+    this.#malformedLast = false;
+    this.#report(undefined);
     this.#relogin = false;
     this.#options.onAttempted();
     this.#options.onListed();
@@ -331,7 +336,8 @@ export class Reflector {
       this.#report(error);
       return;
     }
-    if (error.code === "API_MALFORMED" || error.code === "CORE_MEMORY") this.#current = false;
+    this.#malformedLast = error.code === "API_MALFORMED";
+    if (this.#malformedLast || error.code === "CORE_MEMORY") this.#current = false;
     if (status !== undefined && this.#adapt(status)) return;
     const absent = status?.code === 404 && this.#options.resource.optional;
     if (!absent) this.#report(error);

@@ -124,6 +124,18 @@ describe("the initial read", () => {
     expect(transport.last.parameter("timeoutSeconds")).toBe(seconds);
   });
 
+  test("reports a list that is malformed each time once, until one is complete", async () => {
+    const { transport, problems, clock } = setup();
+    for (let lists = 0; lists < 3; lists++) {
+      await transport.last.answer('{"kind":"PodList","items":[]}', "application/json");
+      await clock.advance(WATCH_RETRY_MS_MAX);
+    }
+    expect(problems.begun).toHaveLength(1);
+    expect(problems.ended).toEqual([]);
+    await transport.last.answer(list(10, []));
+    expect(problems.ended).toHaveLength(1);
+  });
+
   test("refuses a list without a version", async () => {
     const { transport, problems } = setup();
     await transport.last.answer(event("ADDED", object("a", 3)).replaceAll('"3"', '""'));
