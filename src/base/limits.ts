@@ -140,10 +140,10 @@ export const WATCH_TIMEOUT_S_MIN = 300;
 export const WATCH_SILENCE_MS = 90_000;
 /**
  * After a lost connection, each reflector compares its version with the store's after a random part
- * of this. 5,000 nodes then send 20,000 small lists in 7 s, and each notices within 10 s that the
+ * of this. 5,000 nodes then send 20,000 small lists in 5 s, and each notices within 10 s that the
  * store went back.
  */
-export const STORE_CHECK_MS_MAX = 7000;
+export const STORE_CHECK_MS_MAX = 5000;
 /** A list that receives no byte for this long is dead; the server itself gives up after 60 s. */
 export const LIST_SILENCE_MS = 70_000;
 /**

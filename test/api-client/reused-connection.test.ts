@@ -1,6 +1,15 @@
 /** A server that closes a kept-alive connection while the next request is on its way. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
+import {
+  type Certificate,
+  makeAuthority,
+  makeCertificate,
+} from "../../harness/cluster/certificates.ts";
 import { rejectionOf } from "../../harness/expected-errors.ts";
 import { openTransport, type WritableTransport } from "../../src/api-client/transport.ts";
 
@@ -9,17 +18,20 @@ const ANSWER = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 /** Answers a request, or does not; `count` is its number on its connection. */
 type Serve = (socket: Socket, count: number) => void;
 
+let folder: string;
+let ca: string;
+let certificate: Certificate;
 let server: Server;
 let transport: WritableTransport;
 /** Requests, as `connection/number on it`. */
 let seen: string[];
 let metered: string[];
 
-async function start(serve: Serve): Promise<void> {
+async function start(serve: Serve, scheme: "http" | "https" = "http"): Promise<void> {
   seen = [];
   metered = [];
   let connections = 0;
-  server = createServer((socket) => {
+  const onConnection = (socket: Socket) => {
     connections += 1;
     const connection = connections;
     let count = 0;
@@ -29,11 +41,15 @@ async function start(serve: Serve): Promise<void> {
       seen.push(`${connection}/${count}`);
       serve(socket, count);
     });
-  });
+  };
+  const cert = readFileSync(certificate.certificate, "utf8");
+  const key = readFileSync(certificate.key, "utf8");
+  server =
+    scheme === "http" ? createServer(onConnection) : createTlsServer({ cert, key }, onConnection);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   transport = openTransport({
-    server: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    identity: async () => ({ authorization: "", tls: { insecure: false } }),
+    server: `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    identity: async () => ({ authorization: "", tls: { insecure: false, ca } }),
     credentialsRefused() {},
     meter: {
       answered: (method, _host, code) => metered.push(`${method} ${code}`),
@@ -41,6 +57,15 @@ async function start(serve: Serve): Promise<void> {
     },
   });
 }
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "sluice-reused-"));
+  const authority = await makeAuthority(folder, "ca");
+  ca = readFileSync(authority.certificate, "utf8");
+  certificate = await makeCertificate(authority, folder, "server", "/CN=server", ["127.0.0.1"]);
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 afterEach(() => {
   transport.close();
@@ -65,6 +90,7 @@ function send(method: "GET" | "POST"): Promise<number> {
 
 const ENDINGS: { readonly [name: string]: (socket: Socket) => void } = {
   "ends the connection": (socket) => socket.end(),
+  "drops the connection": (socket) => socket.destroy(),
   "resets the connection": (socket) => socket.resetAndDestroy(),
 };
 
@@ -74,13 +100,16 @@ describe.each(Object.entries(ENDINGS))("a server that %s without an answer", (_n
     else end(socket);
   };
 
-  test("to a second GET gets it again at once, on a new connection", async () => {
-    await start(secondEnds);
-    for (let sent = 0; sent < 4; sent++) expect(await send("GET")).toBe(200);
-    expect(seen).toEqual(["1/1", "1/2", "2/1", "2/2", "3/1", "3/2", "4/1"]);
-    expect(transport.connections).toBe(4);
-    expect(metered).toEqual(["GET 200", "GET 200", "GET 200", "GET 200"]);
-  });
+  test.each(["http", "https"] as const)(
+    "to a second GET gets it again at once, on a new connection (%s)",
+    async (scheme) => {
+      await start(secondEnds, scheme);
+      for (let sent = 0; sent < 4; sent++) expect(await send("GET")).toBe(200);
+      expect(seen).toEqual(["1/1", "1/2", "2/1", "2/2", "3/1", "3/2", "4/1"]);
+      expect(transport.connections).toBe(4);
+      expect(metered).toEqual(["GET 200", "GET 200", "GET 200", "GET 200"]);
+    },
+  );
 
   test("to a POST does not get it again, because it may have acted on it", async () => {
     await start(secondEnds);

@@ -433,8 +433,8 @@ describe("a store that went back in time", () => {
     const { clock, checks, problems } = world;
     await clock.advance(0);
     const before = problems.events.length;
-    await checks.last.refuse(429, "slow down", 5000);
-    await clock.advance(4999);
+    await checks.last.refuse(429, "slow down", 9000);
+    await clock.advance(8999);
     expect(checks.requests).toHaveLength(1);
     await clock.advance(1);
     await checks.last.break();
