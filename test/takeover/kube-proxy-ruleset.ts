@@ -58,7 +58,7 @@ export const SLUICE = `*nat
 :KUBE-SVC-OUTSIDE - [0:0]
 :KUBE-SEP-HAIRPIN - [0:0]
 -A KUBE-SERVICES ! -s 10.244.0.0/16 -m mark ! --mark 0x4000/0x4000 -j KUBE-SVC-OUTSIDE
--A KUBE-POSTROUTING -m conntrack --ctstate DNAT -j KUBE-SEP-HAIRPIN
+-A KUBE-POSTROUTING ! -o lo -m conntrack --ctstate DNAT -j KUBE-SEP-HAIRPIN
 COMMIT
 `;
 

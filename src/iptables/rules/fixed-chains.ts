@@ -59,7 +59,7 @@ export function fixedChains(
       "nat",
       POSTROUTING,
       joinRules(
-        `${mark.unmarked} -m conntrack --ctstate DNAT -j ${HAIRPIN}`,
+        `! -o lo ${mark.unmarked} -m conntrack --ctstate DNAT -j ${HAIRPIN}`,
         `${mark.unmarked} -j RETURN`,
         // Otherwise, a packet that is encapsulated afterwards would still carry the mark.
         mark.clear,

@@ -7,6 +7,9 @@
  * rules need no list of this node's endpoints, which an EndpointSlice may describe without
  * `nodeName`. They start with the last bit: the addresses of two pods mostly differ in one of the
  * last, so a packet passes about four rules.
+ *
+ * The node may reach itself without them, and packets to `lo` do not come here: see the chain of
+ * the same name in nftables.
  */
 import { ADDRESS_BYTES, type Family, printAddress } from "../../net/address.ts";
 import { type ChainText, joinRules } from "./rule-text.ts";

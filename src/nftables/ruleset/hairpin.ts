@@ -6,6 +6,9 @@
  * can look up a byte of each in the set of all pairs of equal bytes. So the rules need no list of
  * this node's endpoints, which an EndpointSlice may describe without `nodeName`. They start with
  * the last byte, in which the addresses of two pods mostly differ.
+ *
+ * The node may reach itself without them. Packets to `lo` are left out, because other programs
+ * redirect 127.0.0.1 to 127.0.0.1, and a server there may trust the source.
  */
 
 import { ADDRESS_BYTES, type Family } from "../../net/address.ts";

@@ -28,6 +28,7 @@ import {
   matchFamily,
   matchFrontendKey,
   matchInvalid,
+  matchLeaving,
   matchLocal,
   matchMark,
   matchNew,
@@ -379,8 +380,8 @@ function postrouting(family: Family, { masqueradeBit }: SkeletonOptions): Chain 
         verdict("goto", MASQUERADE_CHAIN),
       ),
       rule(
-        `ct status dnat goto ${hairpinChain(family)}`,
-        matchTranslated(),
+        `ct status dnat oif != "lo" goto ${hairpinChain(family)}`,
+        [...matchTranslated(), ...matchLeaving()],
         verdict("goto", hairpinChain(family)),
       ),
     ],

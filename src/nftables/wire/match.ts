@@ -129,6 +129,13 @@ export function matchTranslated(): readonly Expression[] {
   ];
 }
 
+const LOOPBACK_INDEX = 1;
+
+/** oif != "lo", which has this index in every network namespace: not from the node to itself */
+export function matchLeaving(): readonly Expression[] {
+  return [meta(nft.NFT_META_OIF, 0), compareRegister("neq", 0, hostOrderBytes(LOOPBACK_INDEX))];
+}
+
 /** ct state invalid */
 export function matchInvalid(): readonly Expression[] {
   return matchState(nft.NF_CT_STATE_INVALID_BIT);

@@ -154,6 +154,7 @@ export const NFTA_PAYLOAD_LEN = 4;
 
 export const NFT_META_PRIORITY = 2;
 export const NFT_META_MARK = 3;
+export const NFT_META_OIF = 5;
 export const NFT_META_IIFNAME = 6;
 export const NFT_META_NFPROTO = 15;
 export const NFT_META_L4PROTO = 16;

@@ -276,7 +276,7 @@ describe("without Services", () => {
         "KUBE-MARK-MASQ": "-j MARK --set-xmark 0x4000/0x4000",
         "KUBE-NODEPORTS": "",
         "KUBE-POSTROUTING": [
-          "-m mark ! --mark 0x4000/0x4000 -m conntrack --ctstate DNAT -j KUBE-SEP-HAIRPIN",
+          "! -o lo -m mark ! --mark 0x4000/0x4000 -m conntrack --ctstate DNAT -j KUBE-SEP-HAIRPIN",
           "-m mark ! --mark 0x4000/0x4000 -j RETURN",
           "-j MARK --set-xmark 0x0/0x4000",
           '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',

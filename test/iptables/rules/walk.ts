@@ -153,6 +153,9 @@ export class Walk {
               : state.interface === argument,
           );
           break;
+        case "-o":
+          must((this.#walker.local.includes(state.to) ? "lo" : "eth0") === argument);
+          break;
         case "-p":
           must(state.protocol === argument);
           break;
