@@ -8,13 +8,12 @@ import { messageOf, withHint } from "../base/errors.ts";
 import type { HealthCheck } from "../observe/service-health.ts";
 import type { Problem, ReportProblems } from "../problems/problem.ts";
 import { ProblemSet } from "../problems/problem-set.ts";
-import { bindServer, LISTEN_RETRY_MS, RETRY_HINT } from "./serve.ts";
+import { ClientConnections } from "./client-connections.ts";
+import { bindServer, type HttpServer } from "./http-server.ts";
+import { LISTEN_RETRY_MS, RETRY_HINT } from "./serve.ts";
 
 export interface HealthCheckNodePortsOptions {
-  /**
-   * Returns the addresses to listen on, called at each update. "::" also accepts IPv4, and becomes
-   * 0.0.0.0 on a node without IPv6.
-   */
+  /** Returns the addresses to listen on, called at each update. "::" also accepts IPv4. */
   readonly addresses: () => readonly string[];
   /**
    * Reports whether the proxy itself is healthy, like /livez. Node eligibility does not matter
@@ -31,7 +30,7 @@ export interface HealthCheckNodePortsOptions {
 interface OpenPort {
   check: HealthCheck;
   readonly addresses: string;
-  readonly servers: readonly { stop(force: boolean): unknown }[];
+  readonly servers: readonly HttpServer[];
 }
 
 /**
@@ -42,29 +41,47 @@ export class HealthCheckNodePorts {
   readonly #options: HealthCheckNodePortsOptions;
   readonly #open = new Map<number, OpenPort>();
   readonly #problems: ProblemSet;
+  /** The connections to all ports. */
+  readonly #connections: ClientConnections;
   #cancelRetry = () => {};
+  /** The latest checks, until an update takes them. */
+  #next: readonly HealthCheck[] | undefined;
+  #updating: Promise<void> = Promise.resolve();
 
   constructor(options: HealthCheckNodePortsOptions) {
     this.#options = options;
     this.#problems = new ProblemSet(options.problems);
+    this.#connections = new ClientConnections(options.clock);
   }
 
   /**
    * Opens new ports and closes old ones after a sync. Ports that cannot be bound are retried at
-   * each sync and by a timer, because a quiet cluster has no syncs.
+   * each sync and by a timer, because a quiet cluster has no syncs. Updates run one at a time; each
+   * takes the latest checks.
    */
-  update(checks: readonly HealthCheck[]): void {
+  update(checks: readonly HealthCheck[]): Promise<void> {
+    this.#next = checks;
+    this.#updating = this.#updating.then(async () => {
+      const next = this.#next;
+      this.#next = undefined;
+      if (next !== undefined) await this.#apply(next);
+    });
+    return this.#updating;
+  }
+
+  /** Stops every server, aborts open requests, and ends the problems. */
+  close(): Promise<void> {
+    return this.update([]);
+  }
+
+  async #apply(checks: readonly HealthCheck[]): Promise<void> {
     this.#cancelRetry();
     const addresses = this.#options.addresses();
     const wanted = new Map<number, HealthCheck>();
     // The API server assigns a port to only one Service. If two had the same, the first one would
     // keep it.
     for (const check of checks) if (!wanted.has(check.port)) wanted.set(check.port, check);
-    for (const [port, open] of this.#open) {
-      if (wanted.has(port) && open.addresses === addresses.join()) continue;
-      this.#open.delete(port);
-      for (const server of open.servers) server.stop(true);
-    }
+    await this.#closeAllBut(wanted, addresses);
     const failures: { readonly check: HealthCheck; readonly error: unknown }[] = [];
     for (const check of wanted.values()) {
       const open = this.#open.get(check.port);
@@ -73,7 +90,7 @@ export class HealthCheckNodePorts {
         continue;
       }
       try {
-        this.#listen(check, addresses);
+        await this.#listen(check, addresses);
       } catch (error) {
         failures.push({ check, error });
       }
@@ -81,22 +98,32 @@ export class HealthCheckNodePorts {
     this.#problems.set(failures.map(({ check, error }) => bindProblem(check, error)));
     for (const { check, error } of failures) this.#options.onFailed(check, error);
     if (failures.length === 0) return;
-    this.#cancelRetry = this.#options.clock.after(LISTEN_RETRY_MS, () => this.update(checks));
+    this.#cancelRetry = this.#options.clock.after(LISTEN_RETRY_MS, () => void this.update(checks));
   }
 
-  /** Stops every server at once, aborts open requests, and ends the problems. */
-  close(): void {
-    this.update([]);
+  async #closeAllBut(
+    wanted: ReadonlyMap<number, HealthCheck>,
+    addresses: readonly string[],
+  ): Promise<void> {
+    const closing: Promise<void>[] = [];
+    for (const [port, open] of this.#open) {
+      if (wanted.has(port) && open.addresses === addresses.join()) continue;
+      this.#open.delete(port);
+      closing.push(...open.servers.map((server) => server.close()));
+    }
+    await Promise.all(closing);
   }
 
   /** @throws SluiceError LISTEN_FAILED if one address cannot be bound. It then serves on none. */
-  #listen(check: HealthCheck, addresses: readonly string[]): void {
-    const servers: Bun.Server<undefined>[] = [];
-    const fetch = () => this.#answer(check.port);
+  async #listen(check: HealthCheck, addresses: readonly string[]): Promise<void> {
+    const servers: HttpServer[] = [];
+    const answer = () => this.#answer(check.port);
     try {
-      for (const address of addresses) servers.push(bindAny(address, check.port, fetch));
+      for (const address of addresses) {
+        servers.push(await bindServer(address, check.port, answer, this.#connections));
+      }
     } catch (error) {
-      for (const server of servers) server.stop(true);
+      await Promise.all(servers.map((server) => server.close()));
       throw error;
     }
     this.#open.set(check.port, { check, addresses: addresses.join(), servers });
@@ -129,13 +156,4 @@ function bindProblem({ namespace, name }: HealthCheck, error: unknown): Problem 
     subject: `Service ${namespace}/${name}`,
     message: withHint(messageOf(error), RETRY_HINT),
   };
-}
-
-function bindAny(address: string, port: number, fetch: () => Response): Bun.Server<undefined> {
-  try {
-    return bindServer(address, port, fetch);
-  } catch (error) {
-    if (address !== "::") throw error;
-    return bindServer("0.0.0.0", port, fetch);
-  }
 }

@@ -1,6 +1,7 @@
 /** Keeps one server per configured address, and follows changes of the configuration. */
 import type { Config } from "../config/config.ts";
 import { parseListenAddress } from "../net/address.ts";
+import { ClientConnections } from "./client-connections.ts";
 import { type HttpListener, type ListenOptions, listenWithRetry } from "./serve.ts";
 
 /** The servers that have a configured address. */
@@ -51,7 +52,13 @@ export class Listeners {
     return this.#enqueue(async () => {
       await this.#closeAllBut(config);
       this.#openMissing(config);
+      await this.attempted();
     });
+  }
+
+  /** Resolves after the first attempt to bind each address. */
+  async attempted(): Promise<void> {
+    await Promise.all([...this.#open.values()].map(({ listener }) => listener.attempted));
   }
 
   close(): Promise<void> {
@@ -85,6 +92,7 @@ export class Listeners {
         name,
         field: FIELDS[name],
         fetch: fetch[name],
+        connections: new ClientConnections(clock),
         onFailed: (error) => onFailed(name, error),
         clock,
         log,

@@ -2,14 +2,20 @@
  * Serves what kube-proxy serves on port 10249, for any method as it does. It also serves our own
  * paths, unless they have a separate address.
  */
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
 import type { Context, Hono, MiddlewareHandler } from "hono";
 import type { SliMetrics } from "../observe/component-metrics.ts";
 import type { ProxyView } from "../observe/view.ts";
+import { prefersGzip } from "./content-encoding.ts";
 import { addDebugRoutes, DEBUG_ROUTES } from "./debug-routes.ts";
 import { createApp } from "./http-app.ts";
 import { separateAdminAddress } from "./listeners.ts";
 import { addSluiceApi, SLUICE_ROUTES } from "./sluice-api.ts";
 import { flagzPage, respondNegotiated, statuszPage } from "./zpages.ts";
+
+/** Compresses in another thread. */
+const compress = promisify(gzip);
 
 const ROUTES = [
   "/configz",
@@ -95,16 +101,21 @@ function onlyIf(isEnabled: () => boolean): MiddlewareHandler {
   };
 }
 
-function sendExposition(
+async function sendExposition(
   context: Context,
   view: ProxyView,
   text: { readonly contentType: string; readonly body: string },
-): Response {
-  return context.body(text.body, 200, {
+): Promise<Response> {
+  const headers = {
     "Content-Type": text.contentType,
     // Like Go's handler, for clients that use it to detect a restart.
     "Process-Start-Time-Unix": String(Math.floor(view.startedAt / 1000)),
-  });
+  };
+  if (!prefersGzip(context.req.header("Accept-Encoding"))) {
+    return context.body(text.body, 200, headers);
+  }
+  const packed = Uint8Array.from(await compress(text.body));
+  return context.body(packed, 200, { ...headers, "Content-Encoding": "gzip" });
 }
 
 /** Answers like apiserver's healthz handler. The only check is ping, which never fails. */

@@ -50,6 +50,8 @@ export interface AdminOptions {
 }
 
 export interface RunningAdmin {
+  /** Resolves after the first attempt to bind each address. */
+  readonly attempted: Promise<void>;
   /** Applies another configuration. Only servers with a changed address are closed and opened. */
   update(config: Config): Promise<void>;
   /** Resolves when all servers have stopped listening. */
@@ -102,12 +104,13 @@ export function startAdmin(options: AdminOptions): RunningAdmin {
     clock: options.clock,
     onFailed: options.onNodePortFailed ?? (() => {}),
   });
-  serviceHealth.listen((checks) => nodePorts.update(checks));
+  serviceHealth.listen((checks) => void nodePorts.update(checks));
   return {
+    attempted: listeners.attempted(),
     update: (config) => listeners.update(config),
     async close() {
       serviceHealth.listen(() => {});
-      nodePorts.close();
+      await nodePorts.close();
       await listeners.close();
     },
   };

@@ -128,6 +128,7 @@ export class BackgroundServices {
           }),
         ),
     });
+    await this.#admin.attempted;
   }
 
   async #startOtherProxies(): Promise<void> {

@@ -4,6 +4,7 @@
  * after a privileged one reports nothing.
  */
 import type { Clock } from "../base/clock.ts";
+import { withHint } from "../base/errors.ts";
 import { SYSCTL_CHECK_MS } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config, ConntrackSettings } from "../config/config.ts";
@@ -37,6 +38,7 @@ export class HostSettings {
   readonly #files: KernelFiles;
   /** Problems of connection tracking. */
   readonly #problems: ProblemSet;
+  readonly #oomProblems: ProblemSet;
   readonly #localnet: RouteLocalnet;
   #cancelCheck = () => {};
 
@@ -44,6 +46,7 @@ export class HostSettings {
     this.#clock = clock;
     this.#log = log.from("host-settings.ts");
     this.#problems = new ProblemSet(problems);
+    this.#oomProblems = new ProblemSet(problems);
     this.#files = files;
     this.#localnet = new RouteLocalnet({ clock, log, problems, files });
   }
@@ -73,22 +76,23 @@ export class HostSettings {
   }
 
   /**
-   * Sets the OOM score adjustment of this process, from -1000 (never killed) to 1000. A failure is
-   * only logged, because it does not affect the service.
+   * Sets the OOM score adjustment of this process, from -1000 (never killed) to 1000. It is tried
+   * again only after a configuration change, because a process gets no rights later.
    */
   adjustOomScore(score: number): void {
     const current = this.#files.number(OOM_SCORE);
     const failure = current === score ? "" : this.#files.write(OOM_SCORE, score);
     if (failure === "") {
       this.#log.debug(2, "oom_score_adj matches the configuration", { score });
-    } else if (this.#log.firstTime(`${OOM_SCORE} ${score} ${failure}`)) {
-      this.#log.warn("Could not set oom_score_adj", {
-        code: CODE,
-        field: "oomScoreAdj",
-        err: `change oom_score_adj from ${current} to ${score}: ${failure}`,
-        hint: "grant CAP_SYS_RESOURCE, or set OOMScoreAdjust= in the systemd unit",
-      });
+      this.#oomProblems.set([]);
+      return;
     }
+    const change = `change oom_score_adj from ${current} to ${score}: ${failure}`;
+    const hint = "grant CAP_SYS_RESOURCE, or set OOMScoreAdjust= in the systemd unit";
+    const message = withHint(change, hint);
+    this.#oomProblems.set([
+      { subject: "oom_score_adj", code: CODE, field: "oomScoreAdj", message },
+    ]);
   }
 
   #tune(wanted: readonly WantedSysctl[]): boolean {

@@ -4,8 +4,10 @@ import { FakeClock } from "../../harness/fakes/fake-clock.ts";
 import { viewWith } from "../../harness/fakes/fake-view.ts";
 import { RecordedProblems } from "../../harness/fakes/recorded-problems.ts";
 import { resolveArgs } from "../../harness/resolve-config.ts";
-import { bindServer } from "../../src/admin/serve.ts";
+import { ClientConnections } from "../../src/admin/client-connections.ts";
+import { bindServer, type HttpServer } from "../../src/admin/http-server.ts";
 import { type RunningAdmin, startAdmin } from "../../src/admin/start.ts";
+import { systemClock } from "../../src/base/clock.ts";
 import { SluiceError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/log.ts";
 import type { Config } from "../../src/config/config.ts";
@@ -13,13 +15,14 @@ import { Metrics } from "../../src/observe/metrics.ts";
 import { ServiceHealth } from "../../src/observe/service-health.ts";
 import type { ProxyView } from "../../src/observe/view.ts";
 
-const OK = () => new Response("ok");
+const connections = new ClientConnections(systemClock);
+const bindLocal = (port: number) =>
+  bindServer("127.0.0.1", port, () => new Response("ok"), connections);
 
 async function freePort(): Promise<number> {
-  const server = bindServer("127.0.0.1", 0, OK);
-  const port = server.port as number;
-  await server.stop(true);
-  return port;
+  const server = await bindLocal(0);
+  await server.close();
+  return server.port;
 }
 
 let ports: { readonly health: number; readonly metrics: number; readonly other: number };
@@ -42,7 +45,7 @@ beforeEach(async () => {
 
 afterEach(() => admin?.close());
 
-function start(parts: Partial<ProxyView> = {}): RunningAdmin {
+async function start(parts: Partial<ProxyView> = {}): Promise<RunningAdmin> {
   admin = startAdmin({
     view: viewWith({ config: () => config, ...parts }),
     metrics: new Metrics(0),
@@ -55,6 +58,7 @@ function start(parts: Partial<ProxyView> = {}): RunningAdmin {
     onBindFailed: (server) => received.push(server),
     onAnswered: () => answered++,
   });
+  await admin.attempted;
   return admin;
 }
 
@@ -68,7 +72,7 @@ function get(port: number, path: string): Promise<Response> {
 }
 
 test("both servers answer on the configured addresses until they are closed", async () => {
-  const running = start();
+  const running = await start();
   const live = await get(ports.health, "/livez");
   expect(live.status).toBe(200);
   expect(live.headers.get("Content-Type")).toBe("application/json");
@@ -83,7 +87,7 @@ test("both servers answer on the configured addresses until they are closed", as
 
 describe("a changed configuration", () => {
   test("moves a server with a new address, and keeps open connections to the other", async () => {
-    const running = start();
+    const running = await start();
     const held = connect(ports.health, "127.0.0.1");
     const answer = new Promise<string>((done) => held.once("data", (data) => done(`${data}`)));
     const closed = new Promise<string>((done) => held.once("close", () => done("closed")));
@@ -98,7 +102,7 @@ describe("a changed configuration", () => {
   });
 
   test("may swap two addresses", async () => {
-    const running = start();
+    const running = await start();
     const { healthzBindAddress, metricsBindAddress } = config;
     await change(running, {
       healthzBindAddress: metricsBindAddress,
@@ -110,7 +114,7 @@ describe("a changed configuration", () => {
   });
 
   test("sets and removes adminBindAddress, and turns health off", async () => {
-    const running = start();
+    const running = await start();
     await change(running, { adminBindAddress: `127.0.0.1:${ports.other}`, healthzBindAddress: "" });
     expect((await get(ports.other, "/sluice/v1/state")).status).toBe(200);
     expect((await get(ports.metrics, "/sluice/v1/state")).status).toBe(404);
@@ -121,7 +125,7 @@ describe("a changed configuration", () => {
   });
 
   test("waits for the previous one", async () => {
-    const running = start();
+    const running = await start();
     void change(running, { adminBindAddress: `127.0.0.1:${ports.other}` });
     await change(running, { adminBindAddress: "" });
     await expect(get(ports.other, "/sluice/v1/state")).rejects.toThrow();
@@ -129,14 +133,14 @@ describe("a changed configuration", () => {
 });
 
 describe("an address in use", () => {
-  let taken: Bun.Server<undefined>;
-  beforeEach(() => {
-    taken = bindServer("127.0.0.1", ports.metrics, OK);
+  let taken: HttpServer;
+  beforeEach(async () => {
+    taken = await bindLocal(ports.metrics);
   });
-  afterEach(() => taken.stop(true));
+  afterEach(() => taken.close());
 
   test("is reported, and delays no other server", async () => {
-    start();
+    await start();
     expect(received).toEqual(["metrics"]);
     expect(reported.begun).toMatchObject([
       { subject: `127.0.0.1:${ports.metrics}`, code: "LISTEN_FAILED", field: "metricsBindAddress" },
@@ -144,14 +148,14 @@ describe("an address in use", () => {
     expect((await get(ports.health, "/livez")).status).toBe(200);
   });
 
-  test("is reported, then ends the process with bindAddressHardFail", () => {
+  test("is reported, then ends the process with bindAddressHardFail", async () => {
     config = { ...config, bindAddressHardFail: true };
-    start();
+    await start();
     expect(received).toEqual(["metrics", "fatal"]);
   });
 
   test("is replaced by another address", async () => {
-    const running = start();
+    const running = await start();
     await change(running, { metricsBindAddress: `127.0.0.1:${ports.other}` });
     expect(reported.ended).toMatchObject([{ subject: `127.0.0.1:${ports.metrics}` }]);
     expect((await get(ports.other, "/proxyMode")).status).toBe(200);
@@ -160,7 +164,7 @@ describe("an address in use", () => {
 
 test("a core assertion in a request ends the process; another failure does not", async () => {
   let code: "CORE_ABORT" | "NETLINK_SOCKET" = "NETLINK_SOCKET";
-  start({ metrics: () => Promise.reject(new SluiceError(code, "no metrics")) });
+  await start({ metrics: () => Promise.reject(new SluiceError(code, "no metrics")) });
   expect((await get(ports.metrics, "/metrics")).status).toBe(500);
   expect(received).toEqual([]);
   code = "CORE_ABORT";

@@ -33,6 +33,10 @@ const REQUESTS: readonly (readonly [method: string, port: number, path: string])
   ["GET", 10256, "/"],
   ["GET", CHECK_PORT, "/"],
   ["PUT", CHECK_PORT, "/any/path"],
+  ["HEAD", 10256, "/healthz"],
+  ["HEAD", CHECK_PORT, "/"],
+  ["HEAD", 10249, "/healthz"],
+  ["HEAD", 10249, "/proxyMode"],
   ["GET", 10249, "/healthz"],
   ["POST", 10249, "/healthz"],
   ["GET", 10249, "/healthz?verbose"],
@@ -45,6 +49,9 @@ const REQUESTS: readonly (readonly [method: string, port: number, path: string])
   ["PUT", 10249, "/debug/flags/v"],
   ["GET", 10249, "/debug/flags/v"],
 ];
+/** Asked for the status and headers of /metrics, on an address of the other family. */
+const CURL = ["curl", "-sg", "-o", "/dev/null", "-D", "-", "http://[::1]:10249/metrics"];
+const METRICS_REQUESTS = [[], ["--head"], ["-H", "Accept-Encoding: gzip"]];
 const HEADERS = ["content-type", "x-content-type-options", "x-load-balancing-endpoint-weight"];
 
 interface Answer {
@@ -60,6 +67,8 @@ describe.skipIf(reason !== undefined)("compared with a real kube-proxy, Sluice",
     readonly answers: Answer[];
     readonly metrics: readonly PrintedMetric[];
     readonly flags: { readonly [name: string]: string };
+    /** For each of METRICS_REQUESTS. */
+    readonly metricsHeaders: readonly string[];
   };
   let own: typeof upstream;
 
@@ -137,10 +146,18 @@ describe.skipIf(reason !== undefined)("compared with a real kube-proxy, Sluice",
       const answers: Answer[] = [];
       for (const request of REQUESTS) answers.push(await ask(...request));
       const { body } = await ask("GET", 10249, "/metrics");
-      return { answers, metrics: readExposition(body), flags: await flagz() };
+      const metricsHeaders: string[] = [];
+      for (const options of METRICS_REQUESTS) metricsHeaders.push(await headersOfMetrics(options));
+      return { answers, metrics: readExposition(body), flags: await flagz(), metricsHeaders };
     } finally {
       await daemon.stop();
     }
+  }
+
+  async function headersOfMetrics(options: readonly string[]): Promise<string> {
+    const printed = await runAsync([...inNamespace(plane.netns.name), ...CURL, ...options]);
+    const lines = printed.toLowerCase().split("\r\n");
+    return lines.filter((line) => /^(http|content-encoding)/.test(line)).join("\n");
   }
 
   async function flagz(): Promise<{ readonly [name: string]: string }> {
@@ -176,6 +193,11 @@ describe.skipIf(reason !== undefined)("compared with a real kube-proxy, Sluice",
       expect(ours).toEqual({ ...theirs, headers: { ...theirs?.headers, ...nosniff } } as Answer);
     },
   );
+
+  test("sends /metrics like kube-proxy, over IPv6 too", () => {
+    expect(own.metricsHeaders).toEqual([...upstream.metricsHeaders]);
+    expect(upstream.metricsHeaders.join()).toContain("content-encoding: gzip");
+  });
 
   test("shows all flags of kube-proxy, with given values", () => {
     const names = Object.keys(upstream.flags);

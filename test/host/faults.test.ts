@@ -12,7 +12,7 @@ useLongTimeout();
 const after = (script: string) => ["unshare", "-m", "sh", "-ec", `${script}; exec "$@"`, "sh"];
 const readOnly = (path: string) => `mount --bind ${path} ${path}; mount -o remount,bind,ro ${path}`;
 const TIMEOUT = /change net\.netfilter\.nf_conntrack_tcp_timeout_close_wait from .* \(EROFS\)/;
-const OOM = /Could not set oom_score_adj .* \(EACCES\)/;
+const OOM = /change oom_score_adj from .* \(EACCES/;
 
 let world: World | undefined;
 afterEach(() => world?.close());

@@ -237,16 +237,27 @@ describe("on a fake machine", () => {
     expect([writes, read("/proc/self/oom_score_adj")]).toEqual([1, "-999"]);
   });
 
-  test("oom_score_adj that cannot be set is logged once, and is not a problem", () => {
+  test("oom_score_adj that cannot be set is a problem until it is right", () => {
+    let cause = EACCES;
     class Refusing extends KernelFiles {
-      override write = () => EACCES;
+      override write(path: string, value: number): string {
+        return cause || super.write(path, value);
+      }
     }
-    const { settings, problems, lines } = hostOf(new Refusing(root));
+    const { settings, problems } = hostOf(new Refusing(root));
     settings.adjustOomScore(-999);
     settings.adjustOomScore(-999);
-    expect(lines).toEqual([
-      'W Could not set oom_score_adj code="SYSCTL_REFUSED" field="oomScoreAdj" err="change oom_score_adj from 0 to -999: permission denied (EACCES)" hint="grant CAP_SYS_RESOURCE, or set OOMScoreAdjust= in the systemd unit"',
+    expect(problems.list()).toMatchObject([
+      {
+        subject: "oom_score_adj",
+        code: "SYSCTL_REFUSED",
+        field: "oomScoreAdj",
+        message:
+          "change oom_score_adj from 0 to -999: permission denied (EACCES; grant CAP_SYS_RESOURCE, or set OOMScoreAdjust= in the systemd unit)",
+      },
     ]);
+    cause = "";
+    settings.adjustOomScore(-999);
     expect(problems.list()).toHaveLength(0);
   });
 

@@ -378,7 +378,7 @@ export const LAYERS: readonly Layer[] = [
   {
     path: "src/admin",
     from: src("base", "base/clock.ts", "base/log.ts", "config", "net", "observe", "problems"),
-    outside: ["bun:jsc", "hono"],
+    outside: ["bun:jsc", "hono", "node:"],
     pure: false,
     because: "it shows through read-only views what others know",
   },
