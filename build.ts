@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { compileCore } from "./build/compile-core.ts";
+import { ignoreVariables } from "./build/ignored-variables.ts";
 import { realUndici } from "./build/real-undici.ts";
 import { bunFor, TARGETS, type Target } from "./build/targets.ts";
 import manifest from "./package.json" with { type: "json" };
@@ -62,12 +63,17 @@ export async function buildBinary(options: {
       // A daemon must not take orders from files in its working directory.
       autoloadDotenv: false,
       autoloadBunfig: false,
+      autoloadTsconfig: false,
+      autoloadPackageJson: false,
+      // With any option here, the runtime also starts in a working directory that was deleted.
+      execArgv: ["--no-addons"],
     },
     throw: false,
   });
   // The map is inside the binary as well.
   rmSync(`${outfile}.map`, { force: true });
   if (!result.success) throw new AggregateError(result.logs, result.logs.join("\n"));
+  ignoreVariables(outfile);
 }
 
 /** Is the binary older than something it is made of? */

@@ -23,7 +23,7 @@ const SHARES = 4;
 /** Descriptors for everything else, such as a program with three pipes. */
 const SPARE_DESCRIPTORS = 8;
 
-/** What is needed of a socket. */
+/** The part of a socket that is used here. */
 export interface ClientSocket {
   destroy(): unknown;
   once(event: "close", run: () => void): unknown;

@@ -75,14 +75,14 @@ const UPSTREAM_FIELDS = {
     default: "",
     shown: "0.0.0.0:10256",
     zeroIsUnset: true,
-    does: "IP or IP:port of /healthz and /livez. Default if bindAddress is IPv6: `[::]:10256`",
+    does: "IP or IP:port of /healthz and /livez. 0.0.0.0 and :: listen on both families. Default if bindAddress is IPv6: `[::]:10256`",
   },
   metricsBindAddress: {
     type: "string",
     default: "",
     shown: "127.0.0.1:10249",
     zeroIsUnset: true,
-    does: "IP or IP:port of /metrics, /configz and /proxyMode. Default if bindAddress is IPv6: `[::1]:10249`",
+    does: "IP or IP:port of /metrics, /configz and /proxyMode. 0.0.0.0 and :: listen on both families. Default if bindAddress is IPv6: `[::1]:10249`",
   },
   bindAddressHardFail: {
     type: "boolean",

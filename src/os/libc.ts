@@ -5,7 +5,9 @@
  * buffer is passed for one call only. It must have its own ArrayBuffer that stays alive, because
  * Bun may move small typed arrays while native code uses them (oven-sh/bun#32054).
  */
+
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
+import { readFileSync } from "node:fs";
 import { SluiceError } from "../base/errors.ts";
 import { AF_UNIX } from "./posix.ts";
 
@@ -36,24 +38,38 @@ const SYMBOLS = {
   __errno_location: { args: [], returns: FFIType.ptr },
 } as const;
 
-/** Tries glibc first, then musl: Alpine has no `libc.so.6`. */
-const NAMES = ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
+/** Matches the C library in the text of /proc/PID/maps (proc(5)): glibc's names, then musl's. */
+const LIBRARY = / (\/.*\/(?:libc\.so\.6|libc-2\.\d+\.so|(?:ld-|libc\.)musl-[^/]+\.so\.1))$/m;
 
 type Symbols = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
 let loaded: Symbols | undefined;
 
 function symbols(): Symbols {
   if (loaded !== undefined) return loaded;
-  const failures: string[] = [];
-  for (const name of NAMES) {
-    try {
-      loaded = dlopen(name, SYMBOLS).symbols;
-      return loaded;
-    } catch (cause) {
-      failures.push(`${name}: ${String(cause)}`);
-    }
+  const path = libraryPath(readMaps());
+  try {
+    loaded = dlopen(path, SYMBOLS).symbols;
+    return loaded;
+  } catch (cause) {
+    throw new SluiceError("NETLINK_SOCKET", `load the C library: ${path}: ${String(cause)}`);
   }
-  throw new SluiceError("NETLINK_SOCKET", `load the C library: ${failures.join("; ")}`);
+}
+
+/**
+ * Returns the path of the C library that the process has loaded. Bun looks for a name that the
+ * loader does not find in the working directory.
+ */
+export function libraryPath(maps: string): string {
+  return LIBRARY.exec(maps)?.[1] ?? "libc.so.6";
+}
+
+/** Without /proc, the name remains, which the loader of glibc knows. */
+function readMaps(): string {
+  try {
+    return readFileSync("/proc/self/maps", "latin1");
+  } catch {
+    return "";
+  }
 }
 
 /**

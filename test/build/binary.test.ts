@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
@@ -11,7 +11,7 @@ import {
 } from "../../harness/cluster/certificates.ts";
 import { writeKubeconfig } from "../../harness/cluster/kubeconfig.ts";
 import { runAsync } from "../../harness/commands.ts";
-import { type Daemon, startDaemon } from "../../harness/daemon.ts";
+import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { type RecordingServer, startRecordingServer } from "./recording-server.ts";
 
 /** In bytes. Bun itself takes 107 MB. */
@@ -65,6 +65,33 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
       "sluice: read /nowhere: no such file or directory (ENOENT) (code CONFIG_UNREADABLE)\n",
     );
     expect(await child.exited).toBe(1);
+  });
+
+  test("starts in a working directory that was deleted", async () => {
+    const gone = mkdtempSync(join(tmpdir(), "sluice-gone-"));
+    const script = 'cd "$1"; rmdir "$1"; exec "$2" --version';
+    expect(await runAsync(["sh", "-ec", script, "sh", gone, BINARY])).toStartWith("Sluice ");
+  });
+
+  test.each([
+    ["BUN_OPTIONS", (script: string) => `--preload=${script}`],
+    ["BUN_OPTIONS", () => "--unknown"],
+    ["BUN_INSPECT_PRELOAD", (script: string) => script],
+    ["BUN_INSPECT", () => "ws://127.0.0.1:1/never"],
+  ])("ignores %s", async (name, valueFor) => {
+    const script = join(folder, "preload.js");
+    writeFileSync(script, 'console.log("preloaded")');
+    const set = `${name}=${valueFor(script)}`;
+    expect(await runAsync(["env", set, BINARY, "--version"])).toMatch(/^Sluice \S+\n$/);
+  });
+
+  test("loads no C library from the working directory", async () => {
+    writeFileSync(join(folder, "libc.so.6"), "not a library");
+    const script = 'cd "$1"; shift; exec "$@"';
+    const cleanup = [...inNamespace(node.name), BINARY, "--cleanup"];
+    expect(await runAsync(["sh", "-ec", script, "sh", folder, ...cleanup])).not.toContain(
+      "library",
+    );
   });
 
   test("does not exceed its size limit", () => {
