@@ -41,6 +41,11 @@ export interface ProgramOptions {
   readonly tools?: FakeToolOptions;
 }
 
+export interface HttpAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
 export class SluiceProcess {
   readonly manifests: string;
   readonly logFile: string;
@@ -192,8 +197,23 @@ export class SluiceProcess {
     return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8") : "";
   }
 
-  /** GET from its health server (10256) or its metrics and admin server (10249). */
-  get(path: string, port = 10249): Promise<{ status: number; body: string }> {
+  /**
+   * GET from its health server (10256) or its metrics and admin server (10249). They listen some
+   * time after the first Service answers, so this waits for them.
+   */
+  async get(path: string, port = 10249): Promise<HttpAnswer> {
+    for (const until = performance.now() + GIVE_UP_MS; ; await Bun.sleep(BARRIER_TIMEOUT_MS)) {
+      try {
+        return await this.getOnce(path, port);
+      } catch (error) {
+        const ended = this.child?.exitCode !== null || this.child.signalCode !== null;
+        if (ended || performance.now() > until) throw error;
+      }
+    }
+  }
+
+  /** Like `get`. @throws if nothing listens */
+  getOnce(path: string, port = 10249): Promise<HttpAnswer> {
     return this.world.switchboard.http(this.world.namespace("node1"), "127.0.0.1", port, path);
   }
 }

@@ -23,7 +23,7 @@ import { readTableElements } from "../../src/nftables/read/read-table.ts";
 import { NFT_MSG_NEWGEN } from "../../src/nftables/wire/nf-tables.ts";
 import { DISPATCHES, dispatchMap } from "../../src/nftables/wire/object-names.ts";
 import { SET_IDS } from "../../src/nftables/wire/sets.ts";
-import type { RepairReport } from "../../src/sync/repair-timing.ts";
+import type { RepairReport } from "../../src/sync/repair-log.ts";
 import { pipe, run } from "../commands.ts";
 import { RealLoopClock } from "../fakes/fake-clock.ts";
 import { printElement } from "../plan/print-elements.ts";

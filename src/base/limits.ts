@@ -51,6 +51,14 @@ export const REPAIRS_BEFORE_BACKOFF = 4;
 export const REPAIR_QUIET_MS = 10_000;
 /** Maximum number of objects with a remembered foreign change; the oldest are forgotten. */
 export const REPAIR_OBJECTS_MAX = 4096;
+/** If another program's table has replaced ours for this long, Sluice is unhealthy. */
+export const RULES_MISSING_MS = 5000;
+/**
+ * Log lines about repairs: this many in this time. One more line at its end has the sum of the
+ * others.
+ */
+export const REPAIR_LINES_MAX = 5;
+export const REPAIR_LINES_MS = 60_000;
 /**
  * How long an iptables tool waits for the xtables lock, as with kube-proxy (pkg/util/iptables:
  * WaitSecondsValue).

@@ -203,9 +203,11 @@ export class RunningProxy {
     this.#syncing?.pacer.request();
   }
 
+  /** The kernel's state has changed, so that a sync which failed before may work now. */
   #repair(): void {
     this.#syncing?.loop.verify();
-    this.#request();
+    this.telemetry.queued();
+    this.#syncing?.pacer.hurry();
   }
 
   #events(): SourceEvents {

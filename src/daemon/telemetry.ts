@@ -13,8 +13,9 @@ import { ServiceHealth } from "../observe/service-health.ts";
 import type { LastSync } from "../observe/view.ts";
 import type { Problem, ReportProblems } from "../problems/problem.ts";
 import { ProblemRegistry } from "../problems/problem-registry.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 import type { SyncReport } from "../sync/loop.ts";
-import { logRepair } from "../sync/repair-timing.ts";
+import { RepairLog } from "../sync/repair-log.ts";
 
 export interface TelemetryOptions {
   readonly config: Config;
@@ -37,6 +38,9 @@ export class Telemetry {
   readonly #core: Core;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #repairLog: RepairLog;
+  /** The reason why no sync works, if it is another program's doing. */
+  readonly #syncProblems = new ProblemSet((events) => this.problems.report(events));
   /** Time of the oldest change that the running sync does not cover, ms since the epoch. */
   #queuedWhileRunning: number | undefined;
   #lastSync: LastSync | undefined;
@@ -49,6 +53,7 @@ export class Telemetry {
     this.#core = core;
     this.#clock = clock;
     this.#log = log;
+    this.#repairLog = new RepairLog(clock, log);
     this.startedAt = clock.now();
     this.problems = new ProblemRegistry(
       (problem) => logProblem(log, problem),
@@ -103,12 +108,19 @@ export class Telemetry {
     this.metrics.synced(report, now);
     if (report.outcome !== "nothing") this.#lastSync = { at: now, report };
     if (report.outcome === "failed") {
+      const { error } = report;
+      if (error?.code === "TABLE_FOREIGN") {
+        this.health.rulesMissing(now);
+        const { code, subject = "", message } = error;
+        this.#syncProblems.set([{ code, subject, field: "", message }]);
+      }
       const message = "Sync failed; leaving the rules in place and retrying";
-      if (!this.#failing) this.#log.error(message, report.error);
+      if (!this.#failing) this.#log.error(message, error);
       this.#failing = true;
       return false;
     }
-    if (report.repair !== undefined) logRepair(this.#log, report.repair);
+    this.#syncProblems.set([]);
+    if (report.repair !== undefined) this.#repairLog.repaired(report.repair);
     if (this.#failing) this.#log.info("Sync recovered");
     this.#failing = false;
     this.health.committed(now, this.#queuedWhileRunning);

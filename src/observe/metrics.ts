@@ -13,7 +13,7 @@ import type { Family } from "../net/address.ts";
 import type { Problem } from "../problems/problem.ts";
 import type { SourceStatus } from "../source/source.ts";
 import type { SyncReport } from "../sync/loop.ts";
-import type { RepairReport } from "../sync/repair-timing.ts";
+import type { RepairReport } from "../sync/repair-log.ts";
 import { buildInfo } from "./build-info.ts";
 import { RestClientMetrics, SliMetrics } from "./component-metrics.ts";
 import type { ConnectionCounters } from "./connections.ts";

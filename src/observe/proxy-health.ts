@@ -3,8 +3,10 @@
  * (pkg/proxy/healthcheck/proxy_health.go). The proxy is healthy while no change waits, however old
  * the last sync. It is unhealthy once a change has waited for twice the sync period. One point is
  * stricter: before the first commit the proxy is unhealthy, because no Service works yet. The
- * connection to the API server does not count, because a restart would not help.
+ * connection to the API server does not count, because a restart would not help. If another
+ * program's table replaced the rules, no Service works, so the proxy is soon unhealthy.
  */
+import { RULES_MISSING_MS } from "../base/limits.ts";
 
 /** The health at one moment. */
 export interface Health {
@@ -20,6 +22,7 @@ export class ProxyHealth {
   #timeoutMs: number;
   #lastUpdated: number | undefined;
   #queuedSince: number | undefined;
+  #missingSince: number | undefined;
 
   /** `syncPeriodMs` is the configured syncPeriod. A change may wait for twice as long. */
   constructor(syncPeriodMs: number) {
@@ -36,6 +39,11 @@ export class ProxyHealth {
     this.#queuedSince ??= now;
   }
 
+  /** Reports that the kernel does not hold the rules and that Sluice cannot write them. */
+  rulesMissing(now: number): void {
+    this.#missingSince ??= now;
+  }
+
   /**
    * Reports a complete sync. `queuedSince` is the arrival of the oldest change that it did not
    * cover.
@@ -43,6 +51,7 @@ export class ProxyHealth {
   committed(now: number, queuedSince?: number): void {
     this.#lastUpdated = now;
     this.#queuedSince = queuedSince;
+    this.#missingSince = undefined;
   }
 
   /**
@@ -52,7 +61,9 @@ export class ProxyHealth {
     const lastUpdated = this.#lastUpdated;
     const queuedSince = this.#queuedSince;
     // A clock that was set back makes the wait negative, which does not count as unhealthy.
-    const inTime = queuedSince === undefined || now - queuedSince < this.#timeoutMs;
+    const within = (ms: number, since = now) => now - since < ms;
+    const inTime =
+      within(this.#timeoutMs, queuedSince) && within(RULES_MISSING_MS, this.#missingSince);
     return { healthy: lastUpdated !== undefined && inTime, lastUpdated, queuedSince };
   }
 }

@@ -16,7 +16,7 @@ import type { FrontendClaims } from "../state/claims.ts";
 import { type ExpandedService, expandService } from "../state/frontends.ts";
 import { type BatchOutcome, BatchProgrammer, emptyOutcome, type Selected } from "./programmer.ts";
 import { RefusedRetries } from "./refused-retries.ts";
-import type { RepairReport } from "./repair-timing.ts";
+import type { RepairReport } from "./repair-log.ts";
 
 /** The result of one sync, for metrics, health and the log. */
 export interface SyncReport {

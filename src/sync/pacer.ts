@@ -35,7 +35,10 @@ export class Pacer {
   #pace: SyncIntervals;
   #state: "idle" | "scheduled" | "running" | "stopped" = "idle";
   #requestedWhileRunning = false;
+  #hurriedWhileRunning = false;
   #earliest = 0;
+  /** When the rest after the last run ends. */
+  #rested = 0;
   #failures = 0;
   #cancel: () => void = () => {};
 
@@ -55,6 +58,19 @@ export class Pacer {
     else if (this.#state === "idle") this.#schedule();
   }
 
+  /**
+   * Like `request`, but ends the wait before a retry: there is reason to believe that it works now.
+   */
+  hurry(): void {
+    this.#hurriedWhileRunning = this.#state === "running";
+    this.#earliest = Math.min(this.#earliest, this.#rested);
+    if (this.#state === "scheduled") {
+      this.#cancel();
+      this.#state = "idle";
+    }
+    this.request();
+  }
+
   /** Starts no further run. A run in progress finishes on its own. */
   stop(): void {
     this.#state = "stopped";
@@ -68,6 +84,7 @@ export class Pacer {
     const begin = () => {
       if (this.#state === "scheduled") void this.#run();
     };
+    this.#cancel = () => {};
     if (wait > 0) this.#cancel = clock.after(wait, begin);
     else clock.soon(begin);
   }
@@ -76,6 +93,7 @@ export class Pacer {
     const { clock, cooldownMsMax, retryMs, run } = this.#options;
     this.#state = "running";
     this.#requestedWhileRunning = false;
+    this.#hurriedWhileRunning = false;
     const started = clock.monotonic();
     const done = await run();
     if (this.#stopped()) return;
@@ -84,7 +102,8 @@ export class Pacer {
     const rest = Math.max(minIntervalMs, Math.min(ended - started, cooldownMsMax));
     this.#failures = done ? 0 : this.#failures + 1;
     const retry = done ? 0 : retryDelay(this.#failures, { firstMs: retryMs, maxMs: retryMsMax });
-    this.#earliest = ended + Math.max(rest, retry);
+    this.#rested = ended + rest;
+    this.#earliest = this.#hurriedWhileRunning ? this.#rested : ended + Math.max(rest, retry);
     this.#state = "idle";
     if (!done || this.#requestedWhileRunning) this.#schedule();
   }

@@ -3,8 +3,8 @@
  * is changed repeatedly. Two programs that undo each other's work must not do so at full speed. A
  * thousand objects that change once each do not count as repetition.
  */
-import type { Drift, ForeignChange } from "../backend/drift.ts";
-import { type Clock, roundMs } from "../base/clock.ts";
+import type { ForeignChange } from "../backend/drift.ts";
+import type { Clock } from "../base/clock.ts";
 import {
   REPAIR_OBJECTS_MAX,
   REPAIR_QUIET_MS,
@@ -14,12 +14,6 @@ import {
 } from "../base/limits.ts";
 import type { Logger } from "../base/log.ts";
 import { retryDelay } from "../base/retry-delay.ts";
-
-/** The result of foreign changes: how many objects were repaired, if any. */
-export interface RepairReport extends Pick<Drift, "change" | "changes" | "driftedCounts"> {
-  /** Time from the first noticed change until the kernel held everything again. */
-  readonly durationMs: number;
-}
 
 export interface RepairTimingOptions {
   readonly clock: Clock;
@@ -44,6 +38,8 @@ export class RepairTiming {
   readonly #histories = new Map<string, RepairHistory>();
   /** The objects that the next repair covers. `#next` says when it is due. */
   readonly #pending = new Set<string>();
+  /** The log says that repairs are delayed. */
+  #delaying = false;
   #next: { readonly at: number; readonly cancel: () => void } | undefined;
 
   constructor(options: RepairTimingOptions) {
@@ -72,7 +68,9 @@ export class RepairTiming {
     if (this.#next !== undefined && this.#next.at <= soonest) return;
     this.#next?.cancel();
     const wait = Math.max(0, soonest - now);
-    if (wait > REPAIR_WAIT_MS) {
+    if (wait <= REPAIR_WAIT_MS) this.#delaying = false;
+    else if (!this.#delaying) {
+      this.#delaying = true;
       this.#log.warn("Delayed the repair of rules that another program keeps changing", {
         what,
         by,
@@ -122,24 +120,4 @@ export class RepairTiming {
 /** The minimum time between the last repair of an object and the next, in ms. */
 function interval({ consecutive }: RepairHistory): number {
   return retryDelay(Math.max(1, consecutive - REPAIRS_BEFORE_BACKOFF + 1), DELAYS);
-}
-
-/** Logs a foreign change and its repair. If nothing differed, it logs only at -v 2. */
-export function logRepair(
-  root: Logger,
-  { change, changes, driftedCounts, durationMs }: RepairReport,
-): void {
-  const log = root.from("repair-timing.ts");
-  const { what, by } = change;
-  const fields = { what, by, ...(changes > 1 && { changes }) };
-  const repaired = Object.entries(driftedCounts).map(([object, count]) => `${object}s: ${count}`);
-  if (repaired.length === 0) {
-    log.debug(2, "Checked rules after a change by another program and found no drift", fields);
-    return;
-  }
-  log.warn("Repaired rules changed by another program", {
-    ...fields,
-    repaired: repaired.join(", "),
-    durationMs: roundMs(durationMs),
-  });
 }

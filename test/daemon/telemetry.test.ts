@@ -34,7 +34,7 @@ const FAILED: SyncReport = {
   ),
 };
 
-function createTelemetry(): Telemetry {
+function createTelemetry(clock = new FakeClock()): Telemetry {
   const log = createLogger({
     verbosity: 0,
     format: "text",
@@ -43,7 +43,7 @@ function createTelemetry(): Telemetry {
     pid: 1,
   });
   const core = { serviceCount: () => 1 } as Core;
-  return new Telemetry({ config, core, clock: new FakeClock(), log });
+  return new Telemetry({ config, core, clock, log });
 }
 
 test("a failed sync stays the last one until another has work to do", () => {
@@ -56,4 +56,25 @@ test("a failed sync stays the last one until another has work to do", () => {
   expect(last()).toBe(FAILED);
   telemetry.synced(DONE);
   expect(last()).toBe(DONE);
+});
+
+test("a table of another program is a problem, and unhealthy after 5 s, until a sync works", async () => {
+  const clock = new FakeClock();
+  const telemetry = createTelemetry(clock);
+  const healthy = () => telemetry.health.at(clock.now()).healthy;
+  telemetry.synced(DONE);
+  const error = new SluiceError(
+    "TABLE_FOREIGN",
+    "adopt table inet sluice: ...",
+    "table inet sluice",
+  );
+  telemetry.synced({ ...FAILED, error });
+  await clock.advance(5000);
+  telemetry.synced({ ...FAILED, error });
+  expect(healthy()).toBe(false);
+  expect(telemetry.problems.list()).toMatchObject([
+    { code: "TABLE_FOREIGN", subject: "table inet sluice", message: error.message },
+  ]);
+  telemetry.synced(DONE);
+  expect([healthy(), telemetry.problems.list()]).toEqual([true, []]);
 });

@@ -21,7 +21,7 @@ import {
 } from "../../src/iptables/iptables-backend.ts";
 import type { Variant } from "../../src/iptables/syntax/known-chains.ts";
 import { type Cidr, parseCidr } from "../../src/net/address.ts";
-import type { RepairReport } from "../../src/sync/repair-timing.ts";
+import type { RepairReport } from "../../src/sync/repair-log.ts";
 
 export const VARIANTS: readonly Variant[] = ["legacy", "nft"];
 const TOOLS = ["iptables", "ip6tables"] as const;

@@ -48,3 +48,14 @@ test("a commit before a change leaves that change waiting", () => {
     queuedSince: 500,
   });
 });
+
+test("missing rules make the proxy unhealthy after 5 s, until a commit", () => {
+  const tracker = new ProxyHealth(PERIOD);
+  tracker.committed(0);
+  tracker.rulesMissing(1000);
+  tracker.rulesMissing(5000);
+  expect(tracker.at(5999).healthy).toBe(true);
+  expect(tracker.at(6000).healthy).toBe(false);
+  tracker.committed(7000);
+  expect(tracker.at(1e6).healthy).toBe(true);
+});

@@ -97,4 +97,30 @@ describe("Pacer", () => {
     await clock.advance(5000);
     expect(starts).toEqual([]);
   });
+
+  test("a hurried request ends the wait before a retry, but not the rest", async () => {
+    const { clock, pacer, starts } = world({ runMs: 10, outcomes: [false, false, true] });
+    pacer.request();
+    // The first retry is due at 60, after a rest until 20.
+    await clock.advance(15);
+    pacer.hurry();
+    await clock.advance(1000);
+    expect(starts).toEqual([0, 20, 130]);
+  });
+
+  test("a request that hurries a failing run is followed by a retry at once", async () => {
+    const { clock, pacer, starts } = world({ runMs: 10, outcomes: [false, true] });
+    pacer.request();
+    await clock.advance(5);
+    pacer.hurry();
+    await clock.advance(1000);
+    expect(starts).toEqual([0, 20]);
+  });
+
+  test("hurrying without a failure is a request", async () => {
+    const { clock, pacer, starts } = world({ runMs: 10 });
+    for (let i = 0; i < 100; i++) pacer.hurry();
+    await clock.advance(1000);
+    expect(starts).toEqual([0]);
+  });
 });

@@ -59,16 +59,12 @@ interface ProblemView {
   readonly message: string;
 }
 
-/** The admin server starts after the first sync, so it may not answer yet when Services do. */
 async function problems(program: SluiceProcess): Promise<ProblemView[]> {
-  const ask = () => program.get("/sluice/v1/problems").catch(() => undefined);
-  const answer = await pollUntil(ask, (got) => got !== undefined);
-  return JSON.parse(answer?.body ?? "").problems;
+  return JSON.parse((await program.get("/sluice/v1/problems")).body).problems;
 }
 
 async function health(program: SluiceProcess): Promise<number> {
-  const { status } = await program.get("/healthz", 10256).catch(() => ({ status: 0 }));
-  return status;
+  return (await program.get("/healthz", 10256)).status;
 }
 
 /** Runs the program until it exits. */
@@ -187,7 +183,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     await program.start(FLAGS);
     await expectServed(world);
     const refused = await pollUntil(
-      () => problems(program).catch(() => []),
+      () => problems(program),
       (list) => list.length > 0,
     );
     expect(refused.map(({ code, subject }) => ({ code, subject }))).toEqual([

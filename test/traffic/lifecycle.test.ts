@@ -165,7 +165,7 @@ describeBackends((backend) => {
 
   async function status(): Promise<number> {
     try {
-      return (await program.get("/healthz", 10256)).status;
+      return (await program.getOnce("/healthz", 10256)).status;
     } catch {
       return 0;
     }

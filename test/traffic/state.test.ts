@@ -10,7 +10,6 @@ import {
   service,
   slices,
 } from "../../harness/netns/world-objects.ts";
-import { pollUntil } from "../../harness/waiting.ts";
 import { type ActionCode, decodeAction, printAction } from "../../src/model/actions.ts";
 import { TABLES } from "../../src/model/tables.ts";
 import { testUnless } from "./exceptions.ts";
@@ -59,9 +58,6 @@ describeBackends((backend) => {
       program.put([service(spec), ...slices(spec.name, endpoints, ports)]);
     }
     await program.start();
-    // The HTTP servers start after the first sync.
-    const listens = () => program.get("/sluice/v1/state").then(Boolean, () => false);
-    await pollUntil(listens, Boolean);
   });
   afterAll(() => world.close());
 
