@@ -135,6 +135,8 @@ export function decodeSlice(at: usize, length: usize, typeAt: usize, typeLength:
       ? 6
       : 0;
   if (!family) {
+    // A slice of host names is legal, and is for other programs.
+    if (isText(typeAt, typeLength, "FQDN")) return ABSENT;
     problem(RULE_ADDRESS_TYPE, 0, typeAt, typeLength);
     return ABSENT;
   }

@@ -258,7 +258,9 @@ export function modelSlice(slice: ApiSlice, node: string, zone: string): Decoded
   if (metadata.labels?.["service.kubernetes.io/headless"] !== undefined)
     return { outcome: "absent", problems: [] };
   const family = addressType === "IPv4" ? 4 : addressType === "IPv6" ? 6 : undefined;
-  if (family === undefined) return { outcome: "absent", problems: ["addressType"] };
+  if (family === undefined) {
+    return { outcome: "absent", problems: addressType === "FQDN" ? [] : ["addressType"] };
+  }
   const service = metadata.labels?.["kubernetes.io/service-name"] ?? "";
   if (service === "")
     return { outcome: "absent", problems: ["metadata.labels[kubernetes.io/service-name]"] };

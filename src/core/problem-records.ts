@@ -75,7 +75,7 @@ const RULES: Readonly<Record<number, ProblemRule>> = {
     "metadata.labels[kubernetes.io/service-name]",
     "must name the Service of the slice",
   ),
-  [RULE_ADDRESS_TYPE]: textRule("addressType", "must be IPv4 or IPv6"),
+  [RULE_ADDRESS_TYPE]: textRule("addressType", "must be IPv4, IPv6 or FQDN"),
   [RULE_CLUSTER_IP]: textRule("spec.clusterIPs[#]", ADDRESS),
   [RULE_EXTERNAL_IP]: textRule("spec.externalIPs[#]", ADDRESS),
   [RULE_INGRESS_IP]: textRule("status.loadBalancer.ingress[#].ip", ADDRESS),

@@ -300,7 +300,7 @@ describe.each(BUILDS)("problems (%s)", (build) => {
     core.put("Service", service("web", { type: "Odd" }));
     core.remove("Service", "shop", "web");
     expect(reported(core)).toEqual(["Service shop/web: spec.type", "Service shop/web: resolved"]);
-    core.put("EndpointSlice", { ...slice("s", "web", []), addressType: "FQDN" });
+    core.put("EndpointSlice", { ...slice("s", "web", []), addressType: "IPv5" });
     core.beginReplace("EndpointSlice");
     core.endReplace("EndpointSlice");
     expect(reported(core)).toEqual([
@@ -308,6 +308,17 @@ describe.each(BUILDS)("problems (%s)", (build) => {
       "EndpointSlice shop/s: resolved",
     ]);
     core.put("Service", service("web"));
+    expect(reported(core)).toEqual([]);
+  });
+
+  test("are not found in a slice of host names, which replaces one of addresses", () => {
+    const core = createTestCore(build);
+    core.put("Service", service("web"));
+    core.put("EndpointSlice", slice("s", "web", ["10.0.0.1"]));
+    expect([core.sliceCount(), core.endpointCount()]).toEqual([1, 1]);
+    const hosts = { ...slice("s", "web", ["example.com"]), addressType: "FQDN" };
+    core.put("EndpointSlice", hosts);
+    expect([core.sliceCount(), core.endpointCount()]).toEqual([0, 0]);
     expect(reported(core)).toEqual([]);
   });
 
