@@ -118,7 +118,7 @@ has_iptables() {
 # unless the mode is nftables.
 check_mode() {
   [ -z "$root" ] || return 0
-  mode=$(sed -n '/^mode: */{s///;s/"//g;p;q;}' "$staged/effective")
+  mode=$(field mode "$staged/effective")
   if [ "$mode" = iptables ]; then
     has_iptables ||
       die "mode iptables: iptables is not installed (it needs iptables-save and iptables-restore)"
@@ -211,6 +211,20 @@ find_binary() {
   fi
 }
 
+# Prints a YAML string, whatever it contains: a path may contain "#" or ": ".
+quoted() {
+  printf "'%s'" "$(printf '%s' "$1" | sed "s/'/''/g")"
+}
+
+# field NAME FILE: prints the first field with this name in a file that the program wrote. Its values
+# have one line each, with quotes if necessary.
+field() {
+  sed -n "/^ *$1: /{s///
+    /^'.*'\$/{s/^.//;s/.\$//;s/''/'/g;}
+    /^\".*\"\$/{s/^.//;s/.\$//;s/\\\\\([\"\\\\]\)/\\1/g;}
+    p;q;}" "$2"
+}
+
 # Sets `wanted` to the file that becomes the configuration, and creates it if necessary.
 choose_config() {
   wanted=$staged/config.yaml
@@ -223,8 +237,8 @@ choose_config() {
       echo 'kind: KubeProxyConfiguration'
       if [ -z "$no_nftables" ]; then echo 'mode: nftables'; else echo 'mode: iptables'; fi
       echo 'clientConnection:'
-      echo "  kubeconfig: $kubeconfig"
-      [ -z "$cidr" ] || echo "clusterCIDR: $cidr"
+      printf '  kubeconfig: %s\n' "$(quoted "$kubeconfig")"
+      [ -z "$cidr" ] || printf 'clusterCIDR: %s\n' "$(quoted "$cidr")"
       # The value that the unit sets too, so that Sluice need not change it.
       echo 'oomScoreAdj: -999'
     } >"$wanted"
@@ -266,10 +280,10 @@ check_config() {
   run_program $old_flags --config "$wanted" --write-config-to "$staged/effective"
   check_mode
   # The first field with this name is in clientConnection.
-  named=$(sed -n '/^ *kubeconfig: /{s///;s/"//g;p;q;}' "$staged/effective")
+  named=$(field kubeconfig "$staged/effective")
   if [ -n "$named" ]; then
     [ -f "$root$named" ] || die "$wanted: clientConnection.kubeconfig: $root$named: not a file"
-  elif ! grep -q '^ *manifests: *[^" ]' "$staged/effective" &&
+  elif [ -z "$(field manifests "$staged/effective")" ] &&
     [ "${old_flags#*master}" = "$old_flags" ]; then
     die "$wanted: clientConnection.kubeconfig: must be set (only a pod has a service account)"
   fi

@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parse } from "yaml";
 import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
 import { runAsync } from "../../harness/commands.ts";
 import { ROOT } from "../../harness/repository.ts";
@@ -117,6 +118,34 @@ describe.skipIf(reason !== undefined)("the install script", () => {
     expect(status).toBe(0);
   });
 
+  test.each([
+    "/etc/a #b: c/kubeconfig",
+    "/etc/it's [a] & {b}, 'c'",
+    '/etc/say "yes"',
+    "/etc/back\\slash \\n",
+    "/etc/both \"quotes\" and 'more'",
+    "/etc/- x: #",
+  ])("takes a path with special characters: %s", (path) => {
+    writeFileSync(join(folder, "path"), path);
+    const { output, status } = machine(`P=$(cat ${folder}/path); R=$STATE/image
+      mkdir -p "$R$(dirname "$P")"; touch "$R$P"
+      $I --root $R --kubeconfig "$P" --cluster-cidr fd00::/64 || exit 1
+      ${BINARY} --config $R${CONFIG} --write-config-to $STATE/out >/dev/null && cat $STATE/out`);
+    const at = output.indexOf("apiVersion:");
+    expect([status, at], output).toEqual([0, expect.any(Number)]);
+    expect(parse(output.slice(at))).toMatchObject({
+      clientConnection: { kubeconfig: path },
+      clusterCIDR: "fd00::/64",
+    });
+  });
+
+  test("takes a folder of manifests with special characters", () => {
+    const { output, status } = machine(`mkdir "$STATE/a #b: c"
+      sed "s|manifests:.*|manifests: '$STATE/a #b: c'|" $C >$STATE/c
+      $I --dry-run --config $STATE/c`);
+    expect([status, output]).toEqual([0, expect.stringContaining("would run: systemctl")]);
+  });
+
   test("does nothing the second time, and keeps an existing configuration", () => {
     const { output, status } = machine(`$I --config $C >$STATE/first && echo '# mine' >>${CONFIG}
       $I --config $C && tail -1 ${CONFIG}`);
@@ -174,8 +203,8 @@ describe.skipIf(reason !== undefined)("the install script", () => {
         "kind: KubeProxyConfiguration",
         "mode: nftables",
         "clientConnection:",
-        `  kubeconfig: ${folder}/state/kc`,
-        "clusterCIDR: 10.1.0.0/16",
+        `  kubeconfig: '${folder}/state/kc'`,
+        "clusterCIDR: '10.1.0.0/16'",
         "oomScoreAdj: -999",
         "",
       ].join("\n"),
