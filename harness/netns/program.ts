@@ -46,6 +46,14 @@ export interface HttpAnswer {
   readonly body: string;
 }
 
+/** A problem as the admin API shows it. */
+export interface ListedProblem {
+  readonly code: string;
+  readonly subject: string;
+  readonly field: string;
+  readonly message: string;
+}
+
 export class SluiceProcess {
   readonly manifests: string;
   readonly logFile: string;
@@ -210,6 +218,16 @@ export class SluiceProcess {
         if (ended || performance.now() > until) throw error;
       }
     }
+  }
+
+  /**
+   * The problems that it lists. Without CAP_SYS_RESOURCE on the testing machine, it cannot set
+   * oom_score_adj; that one is left out.
+   */
+  async problems(): Promise<ListedProblem[]> {
+    const { body } = await this.get("/sluice/v1/problems");
+    const all: ListedProblem[] = JSON.parse(body).problems;
+    return all.filter(({ field }) => field !== "oomScoreAdj");
   }
 
   /** Like `get`. @throws if nothing listens */

@@ -13,8 +13,6 @@ describeBackends(
   (backend) => {
     const fixture = new Fixture({ backend });
     const nft = (command: string) => fixture.world.run("node1", ["nft", command]);
-    const problems = async (): Promise<{ readonly code: string }[]> =>
-      JSON.parse((await fixture.program.get("/sluice/v1/problems")).body).problems;
     const probe = async (path: string) => (await fixture.program.get(path, 10256)).status;
 
     test("makes health bad, and its end is noticed at once", async () => {
@@ -28,7 +26,7 @@ describeBackends(
       });
       console.log(`unhealthy after ${(performance.now() - began).toFixed(0)} ms`);
       expect(await probe("/livez")).toBe(503);
-      expect(await problems()).toMatchObject([
+      expect(await fixture.program.problems()).toMatchObject([
         { code: "TABLE_FOREIGN", subject: "table inet sluice" },
       ]);
       expect(await nft("list tables")).toContain("table inet sluice");
@@ -48,7 +46,7 @@ describeBackends(
           (code) => code === 200,
         ),
       ).toBe(200);
-      expect(await problems()).toEqual([]);
+      expect(await fixture.program.problems()).toEqual([]);
     }, 60_000);
   },
   ["nftables"],

@@ -53,16 +53,6 @@ async function expectServed(world: World): Promise<void> {
   for (const target of TARGETS) expect(await answers(world, target)).toEqual(["a1", "b1"]);
 }
 
-interface ProblemView {
-  readonly code: string;
-  readonly subject: string;
-  readonly message: string;
-}
-
-async function problems(program: SluiceProcess): Promise<ProblemView[]> {
-  return JSON.parse((await program.get("/sluice/v1/problems")).body).problems;
-}
-
 async function health(program: SluiceProcess): Promise<number> {
   return (await program.get("/healthz", 10256)).status;
 }
@@ -159,7 +149,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     const read = async (path: string, port?: number) =>
       JSON.parse((await program.get(path, port)).body);
     const message = expect.stringMatching(/^IPv6 is not served: no ip6tables.* is installed/);
-    expect(await problems(program)).toMatchObject([
+    expect(await program.problems()).toMatchObject([
       { code: "TOOL_FAILED", subject: "IPv6", message },
     ]);
     expect((await read("/sluice/v1/state")).notices).toContainEqual(message);
@@ -183,7 +173,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     await program.start(FLAGS);
     await expectServed(world);
     const refused = await pollUntil(
-      () => problems(program),
+      () => program.problems(),
       (list) => list.length > 0,
     );
     expect(refused.map(({ code, subject }) => ({ code, subject }))).toEqual([
@@ -201,7 +191,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     expect(await pollUntil(name, (each) => each === "a1")).toBe("a1");
     expect(
       await pollUntil(
-        () => problems(program),
+        () => program.problems(),
         (list) => list.length === 0,
       ),
     ).toEqual([]);
@@ -256,7 +246,7 @@ describe.each([...VARIANTS])("iptables-%s", (variant: Variant) => {
     program.fakeTools?.refuse([missingMatch("comment", variant)]);
     await program.start(FLAGS);
     await expectServed(world);
-    expect(await problems(program)).toEqual([]);
+    expect(await program.problems()).toEqual([]);
     for (const family of FAMILIES) {
       expect(await savedRules(world, variant, family)).not.toContain("--comment");
     }

@@ -103,10 +103,6 @@ describeBackends((backend) => {
     return JSON.parse(body)["kubeproxy.config.k8s.io"];
   }
 
-  async function problems(): Promise<{ code: string; message: string }[]> {
-    return JSON.parse((await program.get("/sluice/v1/problems")).body).problems;
-  }
-
   /** Calls `act` and waits until the log contains `text` once more than before. */
   async function said(text: string, act: () => void): Promise<void> {
     const times = () => program.log().split(text).length;
@@ -196,13 +192,21 @@ describeBackends((backend) => {
     async (_what, text) => {
       const before = await configz();
       config.write(text);
-      const listed = await pollUntil(problems, (list) => list.length > 0);
+      const listed = await pollUntil(
+        () => program.problems(),
+        (list) => list.length > 0,
+      );
       expect(listed.map(({ code }) => code)).toEqual(["CONFIG_INVALID"]);
       expect(listed[0]?.message).toEndWith(" (the last good configuration stays in effect)");
       expect(await configz()).toEqual(before);
       expect(await health()).toBe(200);
       config.replace(ORIGINAL);
-      expect(await pollUntil(problems, (list) => list.length === 0)).toEqual([]);
+      expect(
+        await pollUntil(
+          () => program.problems(),
+          (list) => list.length === 0,
+        ),
+      ).toEqual([]);
     },
   );
 
