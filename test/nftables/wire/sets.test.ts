@@ -17,6 +17,6 @@ test("no set exists for ports that only iptables accepts", () => {
 });
 
 test("the sets keep their layout, so that an update does not replace the table of running nodes", () => {
-  expect(tableComment(OPTIONS)).toBe("sluice: layout 1, sets c85fabae");
-  expect(tableComment({ ...OPTIONS, counters: true })).toBe("sluice: layout 1, sets 1afb447a");
+  expect(tableComment(OPTIONS)).toBe("sluice: layout 2, sets 35d3758e");
+  expect(tableComment({ ...OPTIONS, counters: true })).toBe("sluice: layout 2, sets bd2a0e6e");
 });
