@@ -4,6 +4,7 @@
  */
 import type { Variant } from "../../src/iptables/syntax/known-chains.ts";
 import type { Family } from "../../src/net/address.ts";
+import { runAsync } from "../commands.ts";
 import type { World } from "./world.ts";
 
 export type { Variant };
@@ -45,6 +46,20 @@ export function iptables(
 ): Promise<string> {
   const lock = `XTABLES_LOCKFILE=${lockOf(world)}`;
   return world.run("node1", ["env", lock, tool(variant, family), "-w", "30", ...args]);
+}
+
+/** Adds rules of one table on node1, such as `-A OUTPUT -j ACCEPT`, with one `iptables-restore`. */
+export async function addRules(
+  world: World,
+  variant: Variant,
+  family: Family,
+  table: string,
+  rules: readonly string[],
+): Promise<void> {
+  const lock = `XTABLES_LOCKFILE=${lockOf(world)}`;
+  const restore = [tool(variant, family, "-restore"), "-w", "30", "--noflush"];
+  const text = `*${table}\n${rules.join("\n")}\nCOMMIT\n`;
+  await runAsync(world.inside("node1", ["env", lock, ...restore]), text);
 }
 
 /** The output of iptables-save on node1, without comments; with counters on demand. */

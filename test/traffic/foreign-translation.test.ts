@@ -12,6 +12,7 @@ import { externalIps, service, slices } from "../../harness/netns/world-objects.
 import { EXCEPTIONS, type Exception, excepted } from "./exceptions.ts";
 import {
   type Destination,
+  startLocalProxy,
   TPROXY,
   TRANSLATIONS,
   type Translation,
@@ -147,6 +148,7 @@ describeBackends((backend) => {
 
   beforeAll(async () => {
     world = await World.build();
+    await startLocalProxy(world);
     const program = new SluiceProcess(world, { backend });
     for (const group of GROUPS.keys()) {
       for (const [index, { own, endpoints = [], externalIPs }] of UNSERVED.entries()) {

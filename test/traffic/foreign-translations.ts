@@ -1,6 +1,6 @@
 /** Rules of other programs on node1 that take over a destination. */
 import { addressOf, FAMILIES, type Family } from "../../harness/netns/addresses.ts";
-import { iptables, type Variant } from "../../harness/netns/backends.ts";
+import { addRules, type Variant } from "../../harness/netns/backends.ts";
 import type { World } from "../../harness/netns/world.ts";
 
 /** The destination of a connection. */
@@ -22,14 +22,34 @@ export interface Translation {
 
 const TARGET_PORT = 9090;
 const PROXY_PORT = 7777;
+/** A proxy on the node that rules of type nat lead to. */
+const LOCAL_PROXY_PORT = 7778;
 /** The mark of packets that TPROXY diverts. */
 const DIVERTED = "0x100";
 
 const protocolOf = (family: Family): string => (family === 4 ? "ip" : "ip6");
 
-export function targetOf(family: Family): string {
-  const address = addressOf("b2", family);
-  return `${family === 4 ? address : `[${address}]`}:${TARGET_PORT}`;
+/** Address and port of the server that answers, as a rule names them. */
+export function targetOf(family: Family, answers: Translation["answers"] = "b2"): string {
+  const address = addressOf(answers === "b2" ? "b2" : "node1", family);
+  const port = answers === "b2" ? TARGET_PORT : LOCAL_PROXY_PORT;
+  return `${family === 4 ? address : `[${address}]`}:${port}`;
+}
+
+/** Starts the proxy that translations with the answer "proxy" lead to. */
+export async function startLocalProxy(world: World): Promise<void> {
+  for (const family of FAMILIES) {
+    for (const transport of ["tcp", "udp"] as const) {
+      await world.switchboard.command({
+        do: "listen",
+        namespace: world.namespace("node1"),
+        name: "proxy",
+        address: addressOf("node1", family),
+        port: LOCAL_PROXY_PORT,
+        transport,
+      });
+    }
+  }
 }
 
 /** Two chains of type nat, for forwarded packets and for those of the node itself. */
@@ -54,33 +74,44 @@ async function load(world: World, text: string): Promise<void> {
   await world.run("node1", ["nft", text]);
 }
 
-function nft(when: Translation["when"], priority: number): Translation {
+function nft(
+  when: Translation["when"],
+  priority: number,
+  answers: Translation["answers"] = "b2",
+): Translation {
   const name = `nft at priority ${priority}, registered ${when} Sluice`;
-  const table = `foreign-${when}${priority}`;
+  const table = `foreign-${when}${priority}-${answers}`;
   const add = (world: World, destinations: readonly Destination[]) =>
-    addNft(world, table, priority, destinations);
-  return { name, when, answers: "b2", add };
+    addNft(world, table, priority, destinations, (family) => targetOf(family, answers));
+  return { name: name + suffixOf(answers), when, answers, add };
 }
 
+const suffixOf = (answers: Translation["answers"]) =>
+  answers === "b2" ? "" : ", to a proxy on the node";
+
 /** Rules at the end of PREROUTING and OUTPUT, or at their top. */
-function nat(variant: Variant, when: Translation["when"]): Translation {
-  return {
-    name: `iptables-${variant}, ${when === "before" ? "an older" : "the first"} rule`,
-    when,
-    answers: "b2",
-    add: async (world, destinations) => {
-      for (const { family, address, port } of destinations) {
-        for (const chain of ["PREROUTING", "OUTPUT"]) {
-          for (const protocol of ["tcp", "udp"]) {
-            const match = ["-d", address, "-p", protocol, "--dport", `${port}`];
-            const verdict = ["-j", "DNAT", "--to-destination", targetOf(family)];
-            const verb = when === "before" ? "-A" : "-I";
-            await iptables(world, variant, family, "-t", "nat", verb, chain, ...match, ...verdict);
-          }
-        }
-      }
-    },
+function iptablesDnat(
+  variant: Variant,
+  when: Translation["when"],
+  answers: Translation["answers"] = "b2",
+): Translation {
+  const name = `iptables-${variant}, ${when === "before" ? "an older" : "the first"} rule`;
+  const verb = when === "before" ? "-A" : "-I";
+  const add = async (world: World, destinations: readonly Destination[]) => {
+    for (const family of FAMILIES) {
+      const matches = destinations
+        .filter((destination) => destination.family === family)
+        .flatMap(({ address, port }) =>
+          ["tcp", "udp"].map((protocol) => `-d ${address} -p ${protocol} --dport ${port}`),
+        );
+      const verdict = `-j DNAT --to-destination ${targetOf(family, answers)}`;
+      const rules = ["PREROUTING", "OUTPUT"].flatMap((chain) =>
+        matches.map((match) => `${verb} ${chain} ${match} ${verdict}`),
+      );
+      await addRules(world, variant, family, "nat", rules);
+    }
   };
+  return { name: name + suffixOf(answers), when, answers, add };
 }
 
 /** A transparent proxy on the node. Only packets that arrive from elsewhere reach it. */
@@ -119,8 +150,10 @@ export const TRANSLATIONS: readonly Translation[] = [
   nft("after", -100),
   nft("after", -90),
   nft("after", -150),
-  nat("nft", "before"),
-  nat("nft", "after"),
-  nat("legacy", "before"),
-  nat("legacy", "after"),
+  iptablesDnat("nft", "before"),
+  iptablesDnat("nft", "after"),
+  iptablesDnat("legacy", "before"),
+  iptablesDnat("legacy", "after"),
+  nft("before", -100, "proxy"),
+  iptablesDnat("legacy", "after", "proxy"),
 ];

@@ -40,6 +40,15 @@ const REFUSED: readonly Row[] = [
     but: ["unlisted ports", "timeout"],
   },
   {
+    // The kernel translates a connection once, so nobody serves it.
+    name: "a clusterIP with endpoints",
+    own: {},
+    endpoints: ["b1"],
+    to: "clusterIP",
+    outcome: "refused",
+    but: ["unlisted ports", "timeout"],
+  },
+  {
     name: "a load balancer IP without endpoints",
     own: { type: "LoadBalancer" },
     to: "vip",
