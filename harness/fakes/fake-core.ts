@@ -7,7 +7,7 @@ import type { JsonObject } from "../../src/base/json.ts";
 import type { FeedResult, ObjectKind, ObjectStream } from "../../src/core/core.ts";
 import { metadataOf } from "../../src/source/object-fields.ts";
 import type { EncodeEvent, ObjectStore } from "../../src/source/watch-frames.ts";
-import { JsonWatch, type OnWatchEvent } from "../../src/watch/json-body.ts";
+import { JsonWatch, type ObjectType, type OnWatchEvent } from "../../src/watch/json-body.ts";
 import { event } from "./watch-lines.ts";
 
 /**
@@ -48,7 +48,7 @@ export class FakeCore implements ObjectStore {
       this.#fresh.get(kind)?.add(key);
       return true;
     };
-    return new FakeStream(apply, format, () => {
+    return new FakeStream(TYPES[kind], apply, format, () => {
       this.openStreams -= 1;
     });
   }
@@ -71,6 +71,11 @@ export class FakeCore implements ObjectStore {
   }
 }
 
+const TYPES: { readonly [kind in ObjectKind]: ObjectType } = {
+  Service: { kind: "Service", apiVersion: "v1" },
+  EndpointSlice: { kind: "EndpointSlice", apiVersion: "discovery.k8s.io/v1" },
+};
+
 class FakeStream implements ObjectStream {
   readonly #watch: JsonWatch;
   readonly #format: "list" | "watch";
@@ -78,8 +83,13 @@ class FakeStream implements ObjectStream {
   #memory = new Uint8Array();
   #closed = false;
 
-  constructor(apply: OnWatchEvent, format: "list" | "watch", onClose: () => void) {
-    this.#watch = new JsonWatch({ kind: "", apiVersion: "" }, apply, () => {});
+  constructor(
+    type: ObjectType,
+    apply: OnWatchEvent,
+    format: "list" | "watch",
+    onClose: () => void,
+  ) {
+    this.#watch = new JsonWatch(type, apply, () => {});
     this.#format = format;
     this.#onClose = onClose;
   }
