@@ -34,3 +34,24 @@ export function stringAt(value: unknown, key: string): string {
 function memberOf(value: unknown, key: string): unknown {
   return isJsonObject(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }
+
+/**
+ * Lists the paths of keys that occur more than once in their object, in text that is known to be
+ * valid JSON. A path does not contain positions in lists.
+ */
+export function duplicateJsonKeys(text: string): string[] {
+  const duplicates: string[] = [];
+  const open: { seen: Set<string>; key: string }[] = [];
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"(?:\s*:)?|[{}[\]]/gs)) {
+    const scope = open.at(-1);
+    if (token === "{" || token === "[") open.push({ seen: new Set(), key: "" });
+    else if (token === "}" || token === "]") open.pop();
+    else if (token.endsWith(":") && scope) {
+      scope.key = JSON.parse(token.slice(0, -1));
+      const path = open.flatMap(({ key }) => (key === "" ? [] : [key])).join(".");
+      if (scope.seen.has(scope.key)) duplicates.push(path);
+      scope.seen.add(scope.key);
+    }
+  }
+  return duplicates;
+}

@@ -2,8 +2,8 @@
  * Parses one manifest file into objects with their line numbers, or names the line that cannot be
  * parsed.
  */
-import { messageOf } from "../base/errors.ts";
 import { isJsonObject, type JsonObject } from "../base/json.ts";
+import { readYaml, type YamlDocument } from "../base/yaml.ts";
 import type { Problem } from "../problems/problem.ts";
 import { withDefaults } from "./manifest-defaults.ts";
 
@@ -39,10 +39,16 @@ const API_VERSIONS: { readonly [kind: string]: string } = {
 export async function parseManifest(path: string, text: string): Promise<ManifestFile | Problem> {
   const objects: ManifestObject[] = [];
   const problems: Problem[] = [];
-  const documents = path.endsWith(".json") ? fromJson(text) : undefined;
-  const parsed = documents ?? (await fromYaml(path, text));
-  if (!Array.isArray(parsed)) return parsed;
-  for (const { value, line } of parsed) {
+  const documents = await readYaml(text);
+  for (const { fault } of documents) {
+    if (fault === undefined) continue;
+    const where = `${path}:${fault.line}`;
+    const problem = manifestProblem(where, "", `invalid YAML: ${fault.message}`);
+    // The rest of the text may have been read wrongly.
+    if (fault.syntax) return problem;
+    problems.push(problem);
+  }
+  for (const { value, line } of documents.flatMap(entriesOf)) {
     const where = `${path}:${line}`;
     const found = interpret(where, value);
     if (found === undefined) continue;
@@ -63,46 +69,10 @@ interface DocumentEntry {
   readonly line: number;
 }
 
-/**
- * Undefined if it does not parse. The YAML parser, which also accepts JSON, then finds the line.
- */
-function fromJson(text: string): DocumentEntry[] | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return listItems(value)?.map((item) => ({ value: item, line: 1 })) ?? [{ value, line: 1 }];
-  } catch {
-    return undefined;
-  }
-}
-
-async function fromYaml(path: string, text: string): Promise<DocumentEntry[] | Problem> {
-  const { LineCounter, parseAllDocuments } = await import("yaml");
-  const lineCounter = new LineCounter();
-  const entries: DocumentEntry[] = [];
-  const lineOf = (node: unknown): number => {
-    const { range } = isJsonObject(node) ? node : {};
-    return Array.isArray(range) ? lineCounter.linePos(Number(range[0])).line : 1;
-  };
-  try {
-    for (const document of parseAllDocuments(text, { lineCounter, prettyErrors: false })) {
-      const [error] = document.errors;
-      if (error !== undefined) {
-        const { line } = lineCounter.linePos(error.pos[0]);
-        return manifestProblem(`${path}:${line}`, "", `invalid YAML: ${error.message}`);
-      }
-      const value: unknown = document.toJS();
-      const items = listItems(value);
-      if (items === undefined) entries.push({ value, line: lineOf(document.contents) });
-      else {
-        items.forEach((item, index) => {
-          entries.push({ value: item, line: lineOf(document.getIn(["items", index], true)) });
-        });
-      }
-    }
-    return entries;
-  } catch (thrown) {
-    return manifestProblem(`${path}:1`, "", `invalid YAML: ${messageOf(thrown)}`);
-  }
+function entriesOf({ value, lineOf }: YamlDocument): DocumentEntry[] {
+  const items = listItems(value);
+  if (items === undefined) return [{ value, line: lineOf([]) }];
+  return items.map((item, index) => ({ value: item, line: lineOf(["items", index]) }));
 }
 
 /** Returns the items of a List, a ServiceList and so on. */

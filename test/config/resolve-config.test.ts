@@ -475,7 +475,11 @@ describe("an invalid file", () => {
       '{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1"}',
       "load proxy.yaml: kind: required value: must be KubeProxyConfiguration",
     ],
-    ["that is broken JSON", "{", "parse proxy.yaml: invalid JSON: Expected '}'"],
+    [
+      "that is broken JSON",
+      '{"a": 1',
+      "parse proxy.yaml: invalid YAML: Flow map must end with a } at line 1, column 8",
+    ],
   ])("%s", async (_, text, message) => {
     expect(await configErrorMessage([], text)).toContain(message);
   });

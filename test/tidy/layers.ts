@@ -83,6 +83,7 @@ export const LAYERS: readonly Layer[] = [
   {
     path: "src/base",
     from: [],
+    outside: ["yaml"],
     pure: true,
     because: "errors, limits and JSON depend on nothing",
   },
@@ -140,7 +141,7 @@ export const LAYERS: readonly Layer[] = [
   {
     path: "src/manifests",
     from: src("base", "base/clock.ts", "core", "os", "problems", "source"),
-    outside: ["node:", "yaml"],
+    outside: ["node:"],
     pure: false,
     because: "it is a second source of objects",
   },
