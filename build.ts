@@ -4,7 +4,6 @@ import { dirname, join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { compileCore } from "./build/compile-core.ts";
 import { ignoreVariables } from "./build/ignored-variables.ts";
-import { realUndici } from "./build/real-undici.ts";
 import { bunFor, TARGETS, type Target } from "./build/targets.ts";
 import manifest from "./package.json" with { type: "json" };
 
@@ -56,7 +55,6 @@ export async function buildBinary(options: {
     minify: { whitespace: true, syntax: true, identifiers: false, keepNames: true },
     sourcemap: "linked",
     define: { SLUICE_VERSION: JSON.stringify(version()) },
-    plugins: [realUndici],
     compile: {
       outfile,
       ...(target && { target: target.bun, executablePath: await bunFor(target, root) }),

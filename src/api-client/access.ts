@@ -29,8 +29,8 @@ export interface ClusterAccess {
    * @throws SluiceError KUBECONFIG_INVALID naming the file or plugin.
    */
   identity(): Promise<Identity>;
-  /** The server answered 401: discards any cached login. */
-  credentialsRefused(): void;
+  /** The server answered 401 to a request with this identity: discards any cached login. */
+  credentialsRefused(identity: Identity): void;
   /** Receives every request; optional. */
   readonly meter?: RequestMeter;
 }

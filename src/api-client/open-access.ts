@@ -1,7 +1,7 @@
 /** Chooses how to reach the API server. */
 import { SluiceError } from "../base/errors.ts";
 import type { ClusterAccess } from "./access.ts";
-import { readCredential, readPem } from "./credentials.ts";
+import { certificateReader, fileSource, TokenFile } from "./credentials.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import { type Environment, proxyFromEnvironment } from "./proxy-url.ts";
 import { parseMasterUrl, parseServerUrl } from "./server-url.ts";
@@ -32,7 +32,7 @@ export async function openAccess(options: AccessOptions): Promise<ClusterAccess>
 }
 
 function masterAccess(master: string, environment: Environment): ClusterAccess {
-  const { server, authorization } = parseMasterUrl(master, false);
+  const { server, authorization } = parseMasterUrl(master);
   return {
     server,
     proxy: proxyFromEnvironment(server, environment),
@@ -52,7 +52,7 @@ export function inClusterAccess(
   const host = variable(environment, "KUBERNETES_SERVICE_HOST");
   const port = variable(environment, "KUBERNETES_SERVICE_PORT");
   const text = `https://${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const server = parseServerUrl(text, true)?.server;
+  const server = parseServerUrl(text)?.server;
   if (server === undefined) {
     throw new SluiceError(
       "KUBECONFIG_INVALID",
@@ -60,16 +60,16 @@ export function inClusterAccess(
       "KUBERNETES_SERVICE_HOST",
     );
   }
-  const caFile = `${directory}/ca.crt`;
-  const tokenFile = `${directory}/token`;
+  const authority = certificateReader(fileSource(`${directory}/ca.crt`, SERVICE_ACCOUNT));
+  const token = new TokenFile(fileSource(`${directory}/token`, SERVICE_ACCOUNT));
   return {
     server,
     proxy: proxyFromEnvironment(server, environment),
     identity: async () => ({
-      authorization: `Bearer ${await readCredential(tokenFile, SERVICE_ACCOUNT)}`,
-      tls: { insecure: false, ca: await readPem(caFile, SERVICE_ACCOUNT, "CERTIFICATE") },
+      authorization: `Bearer ${await token.read()}`,
+      tls: { insecure: false, ca: await authority() },
     }),
-    credentialsRefused() {},
+    credentialsRefused: () => token.refused(),
   };
 }
 

@@ -13,12 +13,12 @@ export interface ServerUrl {
 
 /**
  * Follows client-go's DefaultServerURL. A text without a scheme must be `host` or `host:port`, and
- * becomes https if any TLS setting is present. Query and fragment are dropped. Undefined if the
- * text is not the URL of an HTTP server.
+ * becomes http: client-go does not look at the TLS settings of a kubeconfig then. Query and
+ * fragment are dropped. Undefined if the text is not the URL of an HTTP server.
  */
-export function parseServerUrl(text: string, tls: boolean): ServerUrl | undefined {
+export function parseServerUrl(text: string): ServerUrl | undefined {
   const [, given, full] = /^([a-z][a-z\d+.-]*):\/\/([^/?#].*)$/is.exec(text) ?? [];
-  const scheme = (given ?? (tls ? "https" : "http")).toLowerCase();
+  const scheme = (given ?? "http").toLowerCase();
   const rest = full ?? text;
   const url = URL.parse(`${scheme}://${rest}`);
   if (url === null || /[\s\\]/.test(rest) || !/^https?$/.test(scheme)) return undefined;
@@ -34,8 +34,8 @@ export function parseServerUrl(text: string, tls: boolean): ServerUrl | undefine
  * Like `parseServerUrl`, for the flag --master.
  * @throws SluiceError CONFIG_INVALID if it is not a URL
  */
-export function parseMasterUrl(master: string, tls: boolean): ServerUrl {
-  const url = parseServerUrl(master, tls);
+export function parseMasterUrl(master: string): ServerUrl {
+  const url = parseServerUrl(master);
   if (url !== undefined) return url;
   throw new SluiceError(
     "CONFIG_INVALID",

@@ -7,7 +7,7 @@ import type Dispatcher from "undici/types/dispatcher";
 import { systemClock } from "../base/clock.ts";
 import { SluiceError } from "../base/errors.ts";
 import { RETRY_AFTER_MS_MAX } from "../base/limits.ts";
-import type { ClusterAccess, TlsMaterial } from "./access.ts";
+import type { ClusterAccess, Identity, TlsMaterial } from "./access.ts";
 import { createConnector, forwardsRequests } from "./connect.ts";
 import { unreachable } from "./connection-error.ts";
 import { MeteredRequest } from "./request-meter.ts";
@@ -91,7 +91,11 @@ export function openTransport(access: ClusterAccess): WritableTransport {
           ...header("authorization", authorization),
           ...header("proxy-authorization", forwarded?.authorization ?? ""),
         };
-        request.send(connect(tls), { ...what, path: prefix + what.path, headers: all });
+        request.send({ authorization, tls }, connect(tls), {
+          ...what,
+          path: prefix + what.path,
+          headers: all,
+        });
       },
       (thrown: unknown) => request.fail(thrown),
     );
@@ -144,11 +148,15 @@ type Headers = { readonly [name: string]: string | string[] | undefined };
 
 /** Adapts undici's dispatch handler to ours: maps errors, and passes on exactly one ending. */
 class Request {
-  readonly #server: string;
+  readonly #access: ClusterAccess;
   readonly #handler: ResponseHandler;
   readonly #metered: MeteredRequest | undefined;
   #sent:
-    | { readonly connection: Connection; readonly options: Dispatcher.DispatchOptions }
+    | {
+        readonly identity: Identity;
+        readonly connection: Connection;
+        readonly options: Dispatcher.DispatchOptions;
+      }
     | undefined;
   #controller: Controller | undefined;
   /** True if the server may have closed the connection before it saw this request. */
@@ -157,17 +165,18 @@ class Request {
   done = false;
 
   constructor(
-    { server, meter }: ClusterAccess,
+    access: ClusterAccess,
     what: { readonly method: string; readonly path: string },
     handler: ResponseHandler,
   ) {
-    this.#server = server;
+    const { server, meter } = access;
+    this.#access = access;
     this.#handler = handler;
     this.#metered = meter && new MeteredRequest(meter, server, what);
   }
 
-  send(connection: Connection, options: Dispatcher.DispatchOptions): void {
-    this.#sent = { connection, options };
+  send(identity: Identity, connection: Connection, options: Dispatcher.DispatchOptions): void {
+    this.#sent = { identity, connection, options };
     connection.client.dispatch(options, this);
   }
 
@@ -181,7 +190,7 @@ class Request {
     this.done = true;
     this.#metered?.failed();
     this.#handler.onError(
-      thrown instanceof SluiceError ? thrown : unreachable(this.#server, thrown),
+      thrown instanceof SluiceError ? thrown : unreachable(this.#access.server, thrown),
     );
   }
 
@@ -194,9 +203,10 @@ class Request {
     if (this.done) return;
     this.#started = true;
     this.#metered?.answered(status);
+    if (status === 401 && this.#sent) this.#access.credentialsRefused(this.#sent.identity);
     const { location } = headers;
     if (status >= 300 && status < 400 && location !== undefined) {
-      this.fail(redirected(this.#server, status, String(location)));
+      this.fail(redirected(this.#access.server, status, String(location)));
       controller.abort(new Error("redirected"));
       return;
     }

@@ -161,6 +161,11 @@ export const LIST_SILENCE_MS = 70_000;
 export const WATCH_HEALTHY_MS = 5000;
 /** Objects per page, if the server pages. A list from the server's cache ignores it. */
 export const LIST_PAGE = 500;
+/**
+ * A credential plugin of the kubeconfig is killed after this long. It is less than LIST_SILENCE_MS,
+ * so that the error names the plugin.
+ */
+export const PLUGIN_TIMEOUT_MS = 30_000;
 /** Interval between requests for an optional resource that the server does not have. */
 export const ABSENT_RESOURCE_RETRY_MS = 600_000;
 /**

@@ -201,7 +201,6 @@ export class ApiEventRecorder implements EventRecorder {
         return;
       }
       const status = statusOf(error);
-      if (status?.code === 401) this.#options.access.credentialsRefused();
       if (status !== undefined) refusals += 1;
       if (!isTemporary(error) || refusals === REFUSALS_MAX) {
         this.#drop(series, messageOf(error), status?.code);

@@ -118,7 +118,6 @@ export class ApiSource implements Source {
       clock,
       random,
       watchList,
-      onUnauthorized: () => access.credentialsRefused(),
       onListed: () => {
         this.#listed.add(resource.name);
         this.#syncIfComplete();

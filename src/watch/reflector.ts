@@ -47,8 +47,6 @@ export interface ReflectorOptions {
   readonly random: () => number;
   /** Reads the initial state by WatchList even if a list from the server's cache would do. */
   readonly watchList: boolean;
-  /** The server answered 401: get new credentials. */
-  onUnauthorized(): void;
   /** The sink holds a complete state. Called again after each complete re-read. */
   onListed(): void;
   /** A complete read succeeded, or a request failed. Called each time. */
@@ -357,7 +355,6 @@ export class Reflector {
       return first;
     }
     if (status.code === 401) {
-      this.#options.onUnauthorized();
       const first = !this.#relogin;
       this.#relogin = true;
       return first;

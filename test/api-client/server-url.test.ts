@@ -10,16 +10,12 @@ test.each([
   ["https://api.test:6443/base?a=b#c", "https://api.test:6443/base"],
   ["https://api.test?a=b", "https://api.test"],
   ["https://[fd00::1]:6443", "https://[fd00::1]:6443"],
-  ["api.test:6443", "https://api.test:6443"],
-  ["localhost:8080", "https://localhost:8080"],
-  ["[fd00::1]:6443/", "https://[fd00::1]:6443"],
-  ["10.0.0.1", "https://10.0.0.1"],
+  ["api.test:6443", "http://api.test:6443"],
+  ["localhost:8080", "http://localhost:8080"],
+  ["[fd00::1]:6443/", "http://[fd00::1]:6443"],
+  ["10.0.0.1", "http://10.0.0.1"],
 ])("the server %s is %s", (text, server) => {
-  expect(parseServerUrl(text, true)).toEqual({ server, authorization: "" });
-});
-
-test("a text without a scheme is http without TLS settings", () => {
-  expect(parseServerUrl("api.test:6443", false)?.server).toBe("http://api.test:6443");
+  expect(parseServerUrl(text)).toEqual({ server, authorization: "" });
 });
 
 test.each([
@@ -37,11 +33,11 @@ test.each([
   "https://api.test\\path",
   "https://u:%zz@api.test",
 ])("%p is not the URL of a server", (text) => {
-  expect(parseServerUrl(text, true)).toBeUndefined();
+  expect(parseServerUrl(text)).toBeUndefined();
 });
 
 test("a login in the URL is used, and not shown", () => {
-  expect(parseServerUrl("HTTPS://me:p%40ss@api.test:6443/x", true)).toEqual({
+  expect(parseServerUrl("HTTPS://me:p%40ss@api.test:6443/x")).toEqual({
     server: "https://api.test:6443/x",
     authorization: `Basic ${btoa("me:p@ss")}`,
   });

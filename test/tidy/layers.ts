@@ -128,7 +128,7 @@ export const LAYERS: readonly Layer[] = [
   {
     path: "src/api-client",
     from: [...asm("layout"), ...src("base", "base/clock.ts", "core", "net")],
-    outside: ["@kubernetes/client-node", "node:", "socks", "undici/", "yaml"],
+    outside: ["node:", "socks", "undici/"],
     pure: false,
     because: "it makes requests; what they are about is for its callers",
   },

@@ -50,7 +50,6 @@ function setup({ watchList = false, random = 0, encode: encoder = encode }: Setu
     clock,
     random: () => random,
     watchList,
-    onUnauthorized: () => calls.push("unauthorized"),
     onListed: () => calls.push("listed"),
     onAttempted: () => calls.push("attempted"),
     onChange: () => calls.push("change"),
@@ -533,9 +532,8 @@ describe("WatchList", () => {
 
 describe("a refusal", () => {
   test("of the login causes a new login and one immediate retry", async () => {
-    const { transport, clock, calls, problems } = setup();
+    const { transport, clock, problems } = setup();
     await transport.last.refuse(401);
-    expect(calls).toContain("unauthorized");
     expect(problems.events).toEqual([]);
     await transport.last.refuse(401);
     expect(problems.begun.at(-1)?.message).toContain("401");
@@ -590,7 +588,6 @@ describe("a refusal", () => {
       clock,
       random: () => 0,
       watchList: false,
-      onUnauthorized() {},
       onListed() {},
       onAttempted: () => {
         attempted += 1;
