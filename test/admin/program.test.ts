@@ -1,13 +1,16 @@
 /** Tests the HTTP servers of the binary from outside. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BINARY, missingBinaryOrRoot } from "../../harness/binary.ts";
 import { createNamespace, type Namespace } from "../../harness/cluster/cabled-netns.ts";
-import { type Daemon, startDaemon } from "../../harness/daemon.ts";
+import { runAsync } from "../../harness/commands.ts";
+import { type Daemon, inNamespace, startDaemon } from "../../harness/daemon.ts";
 import { documentedMetrics } from "../../harness/metrics/documented-metrics.ts";
 import { type PrintedMetric, readExposition } from "../../harness/metrics/exposition.ts";
+import { until } from "../../harness/waiting.ts";
 
 const GIVE_UP_MS = 60_000;
 const SERVICES = 10_000;
@@ -133,6 +136,68 @@ describe.skipIf(reason !== undefined)("dist/sluice", () => {
       expectDocumented(slis, "/metrics/slis");
     },
   );
+
+  /** The status of an answer to a request from the node itself; 0 without one. */
+  async function statusOf(url: string): Promise<number> {
+    const curl = ["curl", "-sg", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}", url];
+    return Number(await runAsync([...inNamespace(node.name), ...curl]).catch(() => "0"));
+  }
+
+  test.each(["0.0.0.0", "[::]"])("%s listens on every family of the node", async (wildcard) => {
+    prepare();
+    put("one.json", [...objects(0, 1)]);
+    const flags = [
+      `--healthz-bind-address=${wildcard}:10256`,
+      `--metrics-bind-address=${wildcard}:10249`,
+    ];
+    start(`--manifests=${manifests}`, ...flags, "--admin-bind-address=0.0.0.0:10250");
+    expect((await answered("/healthz", 10256)).status).toBe(200);
+    for (const host of ["127.0.0.1", "[::1]", node.address]) {
+      const urls = ["10256/livez", "10249/metrics", "10250/sluice/v1/state"];
+      const statuses = urls.map((url) => statusOf(`http://${host}:${url}`));
+      expect([host, await Promise.all(statuses)]).toEqual([host, [200, 200, 200]]);
+    }
+  });
+
+  test.each(["0.0.0.0", "[::]"])("%s listens on IPv4 without IPv6 addresses", async (wildcard) => {
+    prepare();
+    put("one.json", [...objects(0, 1)]);
+    const disable = (value: number) => {
+      const names = ["all", "lo"].map((name) => `net.ipv6.conf.${name}.disable_ipv6=${value}`);
+      return runAsync([...inNamespace(node.name), "sysctl", "-qw", ...names]);
+    };
+    await disable(1);
+    try {
+      start(`--manifests=${manifests}`, `--healthz-bind-address=${wildcard}:10256`);
+      expect((await answered("/healthz", 10256)).status).toBe(200);
+    } finally {
+      await disable(0);
+    }
+  });
+
+  test("serves requests while idle clients hold connections, with few file descriptors", async () => {
+    prepare();
+    put("one.json", [...objects(0, 1)]);
+    const log = join(folder, "log");
+    const limited = ["prlimit", "--nofile=40", BINARY, "--metrics-bind-address=0.0.0.0"];
+    daemon = startDaemon(node.name, [...limited, `--manifests=${manifests}`], log);
+    expect((await answered("/healthz", 10256)).status).toBe(200);
+    const idle = [10256, 10249].flatMap((port) =>
+      Array.from({ length: 100 }, () => connect(port, node.address).on("error", () => {})),
+    );
+    let closed = 0;
+    for (const socket of idle) socket.on("close", () => closed++);
+    try {
+      await until("most are closed", () => closed > 180, { limitMs: GIVE_UP_MS });
+      for (const port of [10256, 10249]) expect((await get("/healthz", port)).status).toBe(200);
+      put("two.json", [...objects(1, 2)]);
+      await until("a change is programmed", async () => {
+        return sample(await scrape(), 'sluice_elements{table="frontends"}') === 2;
+      });
+    } finally {
+      for (const socket of idle) socket.destroy();
+    }
+  });
 
   test("serves a healthCheckNodePort once the port is free, without another change", async () => {
     prepare();
