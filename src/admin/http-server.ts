@@ -44,8 +44,8 @@ export async function bindServer(
 }
 
 /**
- * Calls `bind` with the address to listen on. On a kernel without IPv6, `::` fails with
- * EAFNOSUPPORT. If every IPv6 address was removed instead, it still works.
+ * Calls `bind` with the address to listen on. On a kernel without IPv6 there is no socket for `::`,
+ * and the runtime throws an error without a code. If IPv6 is only turned off by sysctls, `::` works.
  */
 export async function bindFamilies<Server>(
   hostname: string,
@@ -56,7 +56,7 @@ export async function bindFamilies<Server>(
   try {
     return await bind("::");
   } catch (error) {
-    if (codeOf(error) !== "EAFNOSUPPORT") throw error;
+    if (codeOf(error) !== undefined) throw error;
     return bind("0.0.0.0");
   }
 }
@@ -160,7 +160,7 @@ async function answerTo(
 const LISTEN_CAUSES = new Map<unknown, string>([
   ["EADDRINUSE", "address already in use"],
   ["EADDRNOTAVAIL", "cannot assign requested address (this node does not have it)"],
-  ["EAFNOSUPPORT", "address family not supported by protocol (the kernel has no IPv6)"],
+  [undefined, "cannot create a socket (no IPv6 in the kernel, or no free file descriptor)"],
 ]);
 
 function listenCause(error: unknown): string {
