@@ -1,7 +1,7 @@
 /**
- * Runs in the network namespace of a pod. As a client, it sends datagrams or opens connections on
- * demand, and reports what they cost. As a server, it answers the client's first datagram and reads
- * no other, so its buffer is full in all runs alike.
+ * Runs in the network namespace of a pod or node. As a client, it sends datagrams or opens
+ * connections on demand, and reports what they cost. As a server, it answers the client's first
+ * datagram and reads no other, so its buffer is full in all runs alike.
  *
  * usage: bun bench/flood.ts client ADDRESS
  *        bun bench/flood.ts server CLIENT
@@ -21,6 +21,8 @@ const CLIENT_PORT = 5355;
 export interface FloodRequest {
   readonly what: "answered" | "unanswered" | "connect";
   readonly count: number;
+  /** Where connections go, if not to the address of the datagrams. */
+  readonly to?: string;
 }
 
 const AF_INET = 2;
@@ -62,10 +64,10 @@ async function runClient(address: string): Promise<void> {
   recv(answered, byte, 0);
   writeSync(1, "ready\n");
   for await (const line of createInterface({ input: process.stdin })) {
-    const { what, count } = JSON.parse(line) as FloodRequest;
+    const { what, count, to = address } = JSON.parse(line) as FloodRequest;
     const flow = what === "answered" ? answered : unanswered;
     const ns = cost(count, () => {
-      if (what === "connect") close(open(SOCK_STREAM, address, CONNECT_PORT));
+      if (what === "connect") close(open(SOCK_STREAM, to, CONNECT_PORT));
       else send(flow, byte, 1, MSG_DONTWAIT);
     });
     writeSync(1, `${ns}\n`);

@@ -185,7 +185,8 @@ if (connections.length > 0) console.log(`\n${conntrackTable(connections)}`);
 const forwarding: ForwardingFigures[] = [];
 if (options.forwarding) {
   const runs = Number(options.runs);
-  forwarding.push(...(await measureForwarding(runs)));
+  const other = options.against === undefined ? undefined : resolve(options.against);
+  forwarding.push(...(await measureForwarding(runs, other)));
   console.log(`\n${forwardingTable(runs, forwarding)}`);
 }
 for (const services of options.conntrack || options.forwarding ? [] : sizes) {

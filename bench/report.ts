@@ -95,16 +95,16 @@ export function piecesTable(pieces: readonly Piece[]): string {
   return drawn([header, header.map(() => "---"), ...lines]);
 }
 
-/** Formats what the filter hook costs each kind of packet. */
+/** Formats what the filter hooks cost each kind of packet. */
 export function forwardingTable(runs: number, figures: readonly ForwardingFigures[]): string {
-  const header = [`medians of ${runs} runs`, "without the hook", "with it", "difference", "ratio"];
   const ns = (value: number) => `${value.toFixed(0)} ns`;
-  const lines = figures.map(({ about, without, with: hooked, difference, ratio }) => [
-    about,
-    ns(without),
-    ns(hooked),
-    ns(difference),
-    ratio.toFixed(3),
+  const others = figures[0]?.others ?? [];
+  const columns = others.flatMap(({ rules }) => [rules, "difference"]);
+  const header = [`medians of ${runs} runs`, "this build", ...columns];
+  const lines = figures.map((each) => [
+    each.about,
+    ns(each.hooks),
+    ...each.others.flatMap((other) => [ns(other.ns), ns(other.difference)]),
   ]);
   return drawn([header, header.map(() => "---"), ...lines]);
 }

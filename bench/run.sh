@@ -9,7 +9,7 @@
 #        npm run bench -- --micro [--sizes 10000]
 #        npm run bench -- --drift [--sizes 1000,10000]
 #        npm run bench -- --conntrack [--entries 10000,1000000]
-#        npm run bench -- --forwarding [--runs 30]
+#        npm run bench -- --forwarding [--against BINARY] [--runs 30]
 #
 #   --sizes           numbers of Services
 #   --large           also 50,000 Services
@@ -18,11 +18,11 @@
 #   --iptables        compares iptables mode with kube-proxy's by real connections
 #   --against         another build of Sluice, measured in turn with dist/sluice; prints medians,
 #                     and the median of the ratios run by run
-#   --runs            number of runs of each build, or with and without the hook
+#   --runs            number of runs of each build, or with and without the hooks
 #   --micro           the Wasm core and plain TypeScript, without network or kernel
 #   --drift           repairs of changes by another program
 #   --conntrack       a pass over the conntrack entries of the kernel
-#   --forwarding      the cost of the filter hook for a forwarded packet
+#   --forwarding      the cost of the filter hooks for a packet
 #   --upstream        also kube-proxy, up to 10,000 Services; fewer changes from 1,000 Services on,
 #                     because each takes it at least a second
 #   --only-upstream   kube-proxy alone
