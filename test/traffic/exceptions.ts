@@ -28,7 +28,7 @@ export const EXCEPTIONS = {
   },
   "external address of another node": {
     backends: ["iptables-nft", "iptables-legacy"],
-    why: "as in kube-proxy's iptables mode, the refusal of an external address without local endpoints applies to pods too",
+    why: "as in kube-proxy's iptables mode, an external address without local endpoints is refused to pods, if an endpoint elsewhere has it",
   },
   elements: {
     backends: ["iptables-nft", "iptables-legacy"],

@@ -130,6 +130,10 @@ export function frontendRules(
   const dport = portMatch(protocol, portOf(key));
   const rule = (text: string, verdict: string) =>
     words(to, `-p ${protocol}`, says(text), dport, verdict);
+  // The node itself reaches endpoints elsewhere. If one has the frontend's own address and port, the
+  // connection looks untranslated in OUTPUT, which upstream does not filter.
+  const spared =
+    unserved === "drop" && isExternal(frontend) ? "-m addrtype ! --src-type LOCAL" : undefined;
   return {
     dispatch: target && rule(dispatchComment(name, frontend), target),
     refusal:
@@ -138,7 +142,7 @@ export function frontendRules(
         to,
         `-p ${protocol}`,
         says(`${name} has no ${unserved === "drop" ? "local " : ""}endpoints`),
-        isNodePort(key) ? "-m addrtype --dst-type LOCAL" : undefined,
+        isNodePort(key) ? "-m addrtype --dst-type LOCAL" : spared,
         dport,
         unserved === "drop" ? "-j DROP" : REJECT[style.family],
       ),

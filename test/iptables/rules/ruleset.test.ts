@@ -152,7 +152,7 @@ const CASES: readonly Case[] = [
       -A KUBE-EXT-${SVC} -s 10.0.0.0/8 -j KUBE-SVC-${SVC}
       -A KUBE-EXT-${SVC} -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ
       -A KUBE-EXT-${SVC} -m addrtype --src-type LOCAL -j KUBE-SVC-${SVC}
-      -A KUBE-EXTERNAL-SERVICES -d 192.0.2.7/32 -p tcp -m comment --comment "ns1/svc1:p80 has no local endpoints" -m tcp --dport 80 -j DROP`,
+      -A KUBE-EXTERNAL-SERVICES -d 192.0.2.7/32 -p tcp -m comment --comment "ns1/svc1:p80 has no local endpoints" -m addrtype ! --src-type LOCAL -m tcp --dport 80 -j DROP`,
   },
   {
     name: "endpoints here and none for pods and the node: nothing leads to a chain that is not there",
