@@ -17,7 +17,7 @@ export const UNANSWERED_PORT = 5354;
 export const CONNECT_PORT = 8080;
 const CLIENT_PORT = 5355;
 
-/** A request: send so many datagrams of a kind, or open so many connections. */
+/** A request: send `count` datagrams of a kind, or open `count` connections. */
 export interface FloodRequest {
   readonly what: "answered" | "unanswered" | "connect";
   readonly count: number;

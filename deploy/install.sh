@@ -216,8 +216,8 @@ quoted() {
   printf "'%s'" "$(printf '%s' "$1" | sed "s/'/''/g")"
 }
 
-# field NAME FILE: prints the first field with this name in a file that the program wrote. Its values
-# have one line each, with quotes if necessary.
+# field NAME FILE: prints the first field with this name in a file that the program wrote. Its
+# values have one line each, with quotes if necessary.
 field() {
   sed -n "/^ *$1: /{s///
     /^'.*'\$/{s/^.//;s/.\$//;s/''/'/g;}

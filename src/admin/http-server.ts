@@ -45,7 +45,7 @@ export async function bindServer(
 
 /**
  * Calls `bind` with the address to listen on. On a kernel without IPv6 there is no socket for `::`,
- * and the runtime throws an error without a code. If IPv6 is only turned off by sysctls, `::` works.
+ * and the runtime throws an error without a code. If only sysctls turn IPv6 off, `::` works.
  */
 export async function bindFamilies<Server>(
   hostname: string,

@@ -45,7 +45,7 @@ function invalid(exec: KubeconfigFields, field: string, values: readonly string[
 }
 
 /**
- * Returns what a plugin with provideClusterInfo is told about the cluster.
+ * Describes the cluster for a plugin with provideClusterInfo.
  * @param server overrides the server of the kubeconfig, and its tls-server-name, unless it is ""
  * @param authority in PEM; "" for none
  */

@@ -1,6 +1,6 @@
 /**
- * Reads YAML and JSON as Kubernetes does (sigs.k8s.io/yaml): `yes` and `on` are booleans, times and
- * numbers with colons are strings, and the last of several equal keys counts.
+ * Reads YAML and JSON as Kubernetes does (sigs.k8s.io/yaml): `yes` and `on` are booleans. Times and
+ * numbers with colons are strings. The last of several equal keys counts.
  */
 import type { Document } from "yaml";
 import { messageOf } from "./errors.ts";

@@ -2,15 +2,16 @@
  * Replaces a table with another layout, which another version of Sluice left, by one with all
  * elements. Every new connection is served meanwhile:
  *
- * 1. One transaction creates a stand-in, with the new layout and another name. The old table still
+ * 1. One transaction creates a stand-in, with the new layout and another name. The old table
  *    serves.
  * 2. One transaction deletes the old table and creates its successor. The stand-in serves.
  * 3. The stand-in is deleted.
  *
  * Deleting and creating at once would not suffice. A packet that is in the old table at that moment
- * finds no more elements in it, and has already passed the place of the new one. New tables are
- * dormant until their transaction has ended, because the kernel puts concatenated ranges in force
- * last.
+ * finds no more elements in it. It has already passed the place of the new one.
+ *
+ * New tables are dormant until their transaction has ended. The kernel puts concatenated ranges in
+ * force last.
  */
 import type { ApplyResult } from "../backend/backend.ts";
 import { rethrowDefect } from "../base/errors.ts";

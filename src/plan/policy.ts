@@ -138,7 +138,7 @@ class FrontendPlan {
   /**
    * Drops connections from outside sources. `accept` leaves them untranslated. If no other program
    * translates them either, `drop-outside` then drops them: with nftables in `unserved4`, with
-   * iptables in KUBE-EXTERNAL-SERVICES, which drops those of every source.
+   * iptables in KUBE-EXTERNAL-SERVICES, for every source.
    */
   refuseOutside(): void {
     this.#writer.action(this.#tables.outside, this.#service.id, this.#frontend, ACCEPT_ACTION);

@@ -168,7 +168,7 @@ test("a plugin has no input, our environment, and its own variables", async () =
   expect(text(join(folder, "seen"))).toBe("1 b x y z\n");
 });
 
-/** The texts are those of client-go. */
+/** client-go has the same texts. */
 test.each([
   [{}, {}, `{"kind":"ExecCredential","apiVersion":"${V1}","spec":{"interactive":false}}`],
   [

@@ -1,4 +1,4 @@
-/** A table with another layout, which another version of Sluice left, is replaced at the first apply. */
+/** The first apply replaces a table with another layout, which another version of Sluice left. */
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { pipe, run } from "../../harness/commands.ts";
 import {
@@ -75,7 +75,7 @@ function activeTables(): string[] {
     .sort();
 }
 
-/** What a fresh process finds: the elements of the table that it adopts. */
+/** Returns the elements of the table that a fresh process adopts. */
 function adoptedElements(): string[] {
   const { outcome, adopted } = startBackend();
   expect(outcome).toBe("adopted");
@@ -91,7 +91,7 @@ function cleanUp(): ReturnType<typeof removeTable> {
   }
 }
 
-/** A socket whose process dies before the datagram with this number, from 0. */
+/** A socket of a process that dies before the datagram with this number, from 0. */
 class DyingSocket extends NetlinkSocket {
   #left: number;
 
@@ -205,7 +205,7 @@ describe("cleanup", () => {
     expect(ruleset()).toBe("");
   });
 
-  test.each([OLDER, ""])("removes a stand-in that a killed process left, beside '%s'", (older) => {
+  test.each([OLDER, ""])("removes a stand-in that a killed process left, next to '%s'", (older) => {
     run("nft", "flush", "ruleset");
     const standIn = `table inet ${STAND_IN} { comment "sluice: layout 2, sets 01234567"; }`;
     pipe(`${older}\n${standIn}`, "nft", "-f", "-");

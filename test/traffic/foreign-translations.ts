@@ -52,7 +52,7 @@ export async function startLocalProxy(world: World): Promise<void> {
   }
 }
 
-/** Two chains of type nat, for forwarded packets and for those of the node itself. */
+/** Two chains of type nat, for forwarded packets and for packets of the node itself. */
 export async function addNft(
   world: World,
   name: string,

@@ -2,8 +2,8 @@
  * Another version of Sluice left its rules, and the program replaces them under traffic.
  *
  * With nftables, the table has another layout. By default, the test makes that table itself. To use
- * the table of a real version, set SLUICE_PREVIOUS_BINARY to its binary. iptables has no layout: its
- * chains are compared rule by rule, so only a real version makes a difference.
+ * the table of a real version, set SLUICE_PREVIOUS_BINARY to its binary. iptables has no layout.
+ * Its chains are compared rule by rule, so only a real version makes a difference.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { renameSync } from "node:fs";

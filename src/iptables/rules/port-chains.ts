@@ -130,8 +130,8 @@ export function frontendRules(
   const dport = portMatch(protocol, portOf(key));
   const rule = (text: string, verdict: string) =>
     words(to, `-p ${protocol}`, says(text), dport, verdict);
-  // The node itself reaches endpoints elsewhere. If one has the frontend's own address and port, the
-  // connection looks untranslated in OUTPUT, which upstream does not filter.
+  // The node itself reaches endpoints elsewhere. If one has the frontend's own address and port,
+  // the connection looks untranslated in OUTPUT, which upstream does not filter.
   const spared =
     unserved === "drop" && isExternal(frontend) ? "-m addrtype ! --src-type LOCAL" : undefined;
   return {

@@ -2,8 +2,8 @@
  * Builds the chains that masquerade a pod that reaches itself through a Service. Otherwise the pod
  * would see its own address as the source of the connection, and drop it.
  *
- * The source then equals the destination. The kernel cannot compare two fields of a packet, but it
- * can look up a byte of each in the set of all pairs of equal bytes. So the rules need no list of
+ * The source then equals the destination. The kernel cannot compare two fields of a packet. It can
+ * look up a byte of each in the set of all pairs of equal bytes. So the rules need no list of
  * this node's endpoints, which an EndpointSlice may describe without `nodeName`. They start with
  * the last byte, in which the addresses of two pods mostly differ.
  *

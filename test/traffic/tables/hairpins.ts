@@ -78,7 +78,7 @@ const TERMINATING = { ready: false, serving: true, terminating: true } as const;
 
 const OTHERS: readonly Scenario[] = [
   {
-    name: "two endpoints without nodeName, of which one calls",
+    name: "two endpoints without nodeName; one of them calls",
     endpoints: [
       { at: "a1", nodeName: "absent" },
       { at: "a2", nodeName: "absent" },
