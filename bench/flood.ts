@@ -17,7 +17,7 @@ export const UNANSWERED_PORT = 5354;
 export const CONNECT_PORT = 8080;
 const CLIENT_PORT = 5355;
 
-/** A request: send `count` datagrams of a kind, or open `count` connections. */
+/** A request for datagrams of a kind, or for connections. */
 export interface FloodRequest {
   readonly what: "answered" | "unanswered" | "connect";
   readonly count: number;
@@ -26,32 +26,35 @@ export interface FloodRequest {
 }
 
 const AF_INET = 2;
+export const AF_INET6 = 10;
 const SOCK_STREAM = 1;
-const SOCK_DGRAM = 2;
-const MSG_DONTWAIT = 0x40;
+export const SOCK_DGRAM = 2;
+export const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;
 const ANSWER_MS = 2000;
 
 const sockaddr = new Uint8Array(new ArrayBuffer(28));
 const byte = new Uint8Array(new ArrayBuffer(1));
 
-function at(address: string, port: number): Uint8Array {
+export function at(address: string, port: number): Uint8Array {
   return sockaddr.subarray(0, writeSockaddr(sockaddr, address, port));
 }
 
 /** A connected socket, bound to a port of its own on demand. */
-function open(type: number, address: string, port: number, own?: number): number {
-  const fd = socket(AF_INET, type, 0);
-  if (own !== undefined && bind(fd, at("0.0.0.0", own)) < 0) throw new Error(`bind ${own}`);
+export function open(type: number, address: string, port: number, own?: number): number {
+  const six = address.includes(":");
+  const fd = socket(six ? AF_INET6 : AF_INET, type, 0);
+  if (own !== undefined && bind(fd, at(six ? "::" : "0.0.0.0", own)) < 0)
+    throw new Error(`bind ${own}`);
   const result = connect(fd, at(address, port));
   if (result < 0) throw new Error(`connect ${address}:${port}: errno ${-result}`);
   return fd;
 }
 
 /** Nanoseconds of processor time of each call. The kernel forwards within the same call. */
-function cost(count: number, work: () => void): number {
+export function cost(count: number, work: (index: number) => void): number {
   const before = process.cpuUsage();
-  for (let i = 0; i < count; i++) work();
+  for (let i = 0; i < count; i++) work(i);
   const { user, system } = process.cpuUsage(before);
   return ((user + system) * 1000) / count;
 }

@@ -13,6 +13,7 @@ import { SluiceProcess } from "../harness/netns/program.ts";
 import { World } from "../harness/netns/world.ts";
 import { service, slices } from "../harness/netns/world-objects.ts";
 import { ANSWERED_PORT, CONNECT_PORT, type FloodRequest, UNANSWERED_PORT } from "./flood.ts";
+import { LineChild } from "./line-child.ts";
 import { quantile } from "./measures.ts";
 
 /** The rules that are in the kernel during a measurement. */
@@ -55,7 +56,7 @@ export async function measureForwarding(
   other: string | undefined,
 ): Promise<readonly ForwardingFigures[]> {
   const world = await World.build({ prefix: "sl-bench" });
-  const children: Child[] = [];
+  const children: LineChild[] = [];
   try {
     const ports = [
       { name: "answered", port: ANSWERED_PORT, target: ANSWERED_PORT, protocol: "UDP" },
@@ -77,7 +78,7 @@ export async function measureForwarding(
       });
     }
     const child = async (place: "a1" | "a2" | "a3" | "node1", ...words: string[]) => {
-      const made = new Child(world.inside(place, floodCommand(words)));
+      const made = new LineChild(world.inside(place, floodCommand(words)));
       children.push(made);
       if ((await made.line()) !== "ready") throw new Error(`flood ${words[0]}: it ended`);
       return made;
@@ -136,7 +137,7 @@ class KernelRules {
 }
 
 async function compare(
-  clients: Readonly<Record<"a1" | "node1", Child>>,
+  clients: Readonly<Record<"a1" | "node1", LineChild>>,
   rules: KernelRules,
   runs: number,
 ): Promise<readonly ForwardingFigures[]> {
@@ -171,31 +172,4 @@ function summary(about: string, costs: ReadonlyMap<Rules, readonly number[]>): F
       ),
     })),
   };
-}
-
-/** A process that answers each line with a line. */
-class Child {
-  readonly #child: Bun.Subprocess<"pipe", "pipe", "inherit">;
-  readonly #lines: AsyncIterator<Uint8Array>;
-
-  constructor(command: readonly string[]) {
-    this.#child = Bun.spawn([...command], { stdio: ["pipe", "pipe", "inherit"] });
-    this.#lines = this.#child.stdout[Symbol.asyncIterator]();
-  }
-
-  /** The next line. The child writes one at a time. */
-  async line(): Promise<string> {
-    const { value } = await this.#lines.next();
-    return new TextDecoder().decode(value).trim();
-  }
-
-  async ask(request: FloodRequest): Promise<number> {
-    this.#child.stdin.write(`${JSON.stringify(request)}\n`);
-    this.#child.stdin.flush();
-    return Number(await this.line());
-  }
-
-  kill(): void {
-    this.#child.kill("SIGKILL");
-  }
 }

@@ -20,6 +20,7 @@ import { clusterIp, createNode, loadObjects } from "../harness/cluster/many-obje
 import { runAsync } from "../harness/commands.ts";
 import { type Comparison, compareBuilds } from "./against.ts";
 import { Commits } from "./commits.ts";
+import { type ConnectionFigures, measureConnections } from "./connections.ts";
 import { type ConntrackFigures, measureConntrack } from "./conntrack.ts";
 import { measureDrift, type RepairFigures } from "./drift.ts";
 import { type ForwardingFigures, measureForwarding } from "./forwarding.ts";
@@ -36,6 +37,7 @@ import {
 } from "./proxies.ts";
 import {
   comparisonTable,
+  connectionsTable,
   conntrackTable,
   forwardingTable,
   iptablesTable,
@@ -65,6 +67,7 @@ const OPTIONS = {
   iptables: { type: "boolean", default: false },
   conntrack: { type: "boolean", default: false },
   forwarding: { type: "boolean", default: false },
+  connections: { type: "boolean", default: false },
   entries: { type: "string", default: "10000,1000000" },
 } as const;
 
@@ -76,6 +79,9 @@ function readOptions() {
     if (numbers.every((number) => /^[1-9]\d*$/.test(number))) continue;
     const rule = isList ? "numbers above 0, separated by commas" : "a number above 0";
     throw new Error(`--${name}: invalid value "${values[name]}": must be ${rule}`);
+  }
+  if (values.connections && values.against === undefined) {
+    throw new Error("--connections: needs --against");
   }
   return values;
 }
@@ -189,7 +195,15 @@ if (options.forwarding) {
   forwarding.push(...(await measureForwarding(runs, other)));
   console.log(`\n${forwardingTable(runs, forwarding)}`);
 }
-for (const services of options.conntrack || options.forwarding ? [] : sizes) {
+const newConnections: ConnectionFigures[] = [];
+if (options.connections) {
+  const runs = Number(options.runs);
+  const builds = { ours: sluice(root).executable, other: resolve(options.against ?? "") };
+  newConnections.push(...(await measureConnections(runs, builds)));
+  console.log(`\n${connectionsTable(runs, newConnections)}`);
+}
+const isOnePart = options.conntrack || options.forwarding || options.connections;
+for (const services of isOnePart ? [] : sizes) {
   if (options.micro) {
     const measured = await measurePieces(services, endpoints);
     pieces.push(...measured);
@@ -250,7 +264,17 @@ const path = join(folder, `${new Date().toISOString().replaceAll(":", "-")}.json
 writeFileSync(
   path,
   JSON.stringify(
-    { machine, results, pieces, repairs, connections, forwarding, iptables, comparisons },
+    {
+      machine,
+      results,
+      pieces,
+      repairs,
+      connections,
+      newConnections,
+      forwarding,
+      iptables,
+      comparisons,
+    },
     undefined,
     1,
   ),

@@ -1,5 +1,6 @@
 /** Formats results as tables. */
 import type { Comparison } from "./against.ts";
+import type { ConnectionFigures } from "./connections.ts";
 import type { ConntrackFigures } from "./conntrack.ts";
 import type { RepairFigures } from "./drift.ts";
 import type { ForwardingFigures } from "./forwarding.ts";
@@ -105,6 +106,19 @@ export function forwardingTable(runs: number, figures: readonly ForwardingFigure
     each.about,
     ns(each.hooks),
     ...each.others.flatMap((other) => [ns(other.ns), ns(other.difference)]),
+  ]);
+  return drawn([header, header.map(() => "---"), ...lines]);
+}
+
+export function connectionsTable(runs: number, figures: readonly ConnectionFigures[]): string {
+  const header = [
+    `medians of ${runs} runs`,
+    ...["other", "ours", "ours - other", "ours without hairpins", "hairpins"],
+  ];
+  const ns = (value: number) => `${value.toFixed(0)} ns`;
+  const lines = figures.map(({ about, other, ours, bare, oursMinusOther, oursMinusBare }) => [
+    about,
+    ...[other, ours, oursMinusOther, bare, oursMinusBare].map(ns),
   ]);
   return drawn([header, header.map(() => "---"), ...lines]);
 }

@@ -10,6 +10,7 @@
 #        npm run bench -- --drift [--sizes 1000,10000]
 #        npm run bench -- --conntrack [--entries 10000,1000000]
 #        npm run bench -- --forwarding [--against BINARY] [--runs 30]
+#        npm run bench -- --connections --against BINARY [--runs 30]
 #
 #   --sizes           numbers of Services
 #   --large           also 50,000 Services
@@ -23,6 +24,7 @@
 #   --drift           repairs of changes by another program
 #   --conntrack       a pass over the conntrack entries of the kernel
 #   --forwarding      the cost of the filter hooks for a packet
+#   --connections     the cost of a new connection with the rules of both builds
 #   --upstream        also kube-proxy, up to 10,000 Services; fewer changes from 1,000 Services on,
 #                     because each takes it at least a second
 #   --only-upstream   kube-proxy alone

@@ -7,7 +7,7 @@ export type OwnerId = ServiceId | NodeOwner | AdoptedOwner;
 type NodeOwner = number & { readonly brand: "NodeOwner" };
 type AdoptedOwner = number & { readonly brand: "AdoptedOwner" };
 
-/** Owns the node's addresses, local endpoints and Service CIDRs. */
+/** Owns the ranges of node ports and the Service CIDRs. */
 export const OWNER_NODE = NODE as NodeOwner;
 /** Owns elements that were read from the kernel and not yet claimed by a Service or the node. */
 export const OWNER_ADOPTED = ADOPTED as AdoptedOwner;

@@ -3,8 +3,8 @@
  * would see its own address as the source of the connection, and drop it.
  *
  * The source then equals the destination. The kernel cannot compare two fields of a packet. It can
- * look up a byte of each in the set of all pairs of equal bytes. So the rules need no list of
- * this node's endpoints, which an EndpointSlice may describe without `nodeName`. They start with
+ * look up a byte of each in the set of all pairs of equal bytes. So the rules need no list of this
+ * node's endpoints, which an EndpointSlice may describe without `nodeName`. They start with
  * the last byte, in which the addresses of two pods mostly differ.
  *
  * The node may reach itself without them. Packets to `lo` are left out, because other programs

@@ -4,8 +4,9 @@
  */
 import { BRIDGE } from "../../../harness/netns/addresses.ts";
 import type { Frontend } from "../../../harness/netns/frontends.ts";
+import { DEFAULT_FLAGS } from "../../../harness/netns/program.ts";
 import { type EndpointSpec, nodePort, slices } from "../../../harness/netns/world-objects.ts";
-import type { Check, CheckOptions, Group, Scenario } from "../scenario.ts";
+import type { Check, CheckOptions, Group, Scenario, SourceSeen } from "../scenario.ts";
 
 const FRONTENDS: readonly Frontend[] = [
   "clusterIP",
@@ -78,7 +79,7 @@ const TERMINATING = { ready: false, serving: true, terminating: true } as const;
 
 const OTHERS: readonly Scenario[] = [
   {
-    name: "two endpoints without nodeName; one of them calls",
+    name: "two endpoints without nodeName: one calls",
     endpoints: [
       { at: "a1", nodeName: "absent" },
       { at: "a2", nodeName: "absent" },
@@ -129,18 +130,45 @@ const OTHERS: readonly Scenario[] = [
   },
 ];
 
+/** Begins with the number 1. A pod that reaches another one is seen as itself, or as the node. */
+function withSettings(neighbor: SourceSeen): Scenario[] {
+  return [
+    {
+      name: "an endpoint without nodeName, by every frontend",
+      service: { type: "LoadBalancer", ports: BOTH_PROTOCOLS },
+      externalIPs: true,
+      endpoints: [{ at: "a1", nodeName: "absent" }],
+      checks: [...reachesItself("a1", 1), ["a2", "clusterIP", ["a1"], neighbor]],
+    },
+    {
+      name: "a host-network endpoint without nodeName",
+      endpoints: [{ at: "node1", nodeName: "absent" }],
+      checks: [
+        ["node1", "clusterIP", ["node1"], "node"],
+        ["a1", "clusterIP", ["node1"], neighbor],
+      ],
+    },
+    ...IN_SEVERAL_SLICES,
+  ];
+}
+
 export const HAIRPINS: readonly Group[] = [
   { name: "hairpins by nodeName", scenarios: BY_NAME },
   { name: "hairpins", scenarios: [...IN_SEVERAL_SLICES, ...OTHERS] },
   {
     name: "hairpins without a local detector",
     flags: ["--detect-local-mode=ClusterCIDR"],
-    scenarios: IN_SEVERAL_SLICES,
+    scenarios: withSettings("client"),
+  },
+  {
+    name: "hairpins with masqueradeAll",
+    flags: [...DEFAULT_FLAGS, "--masquerade-all"],
+    scenarios: withSettings("node"),
   },
   {
     name: "hairpins on a bridge",
     flags: ["--detect-local-mode=BridgeInterface", `--pod-bridge-interface=${BRIDGE}`],
     world: { attachment: "bridge" },
-    scenarios: IN_SEVERAL_SLICES,
+    scenarios: withSettings("client"),
   },
 ];
