@@ -1,4 +1,4 @@
-/** Runs a program of this folder in another network namespace. */
+/** Talks to a process in another network namespace, by lines. */
 
 /** A process that answers each line with a line. */
 export class LineChild {

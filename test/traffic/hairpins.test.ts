@@ -51,7 +51,7 @@ describeBackends((backend) => {
         }
       }
       const hook = "type nat hook output priority -110;";
-      const table = `table inet other { chain output { ${hook}\n${rules.join("\n")}\n} }`;
+      const table = `table inet other {\nchain output {\n${hook}\n${rules.join("\n")}\n}\n}\n`;
       await world.run("node1", ["nft", table]);
     });
 
@@ -71,11 +71,15 @@ describeBackends((backend) => {
     async (family) => {
       const { world } = fixture;
       const second = POD_SECOND[family];
-      await world.changeAddress("add", "a1", second, "eth0");
       const itself = (await fixture.given({}, ["a1"])).reach(family, "clusterIP", "a1");
       const source = addressOf("a1", family);
-      expect(await outcome(world, itself, { source })).toBe("a1");
-      expect(await outcome(world, itself, { source: second })).toBe("timeout");
+      await world.changeAddress("add", "a1", second, "eth0");
+      try {
+        expect(await outcome(world, itself, { source })).toBe("a1");
+        expect(await outcome(world, itself, { source: second })).toBe("timeout");
+      } finally {
+        await world.changeAddress("del", "a1", second, "eth0");
+      }
     },
   );
 
