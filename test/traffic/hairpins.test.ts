@@ -2,7 +2,7 @@
  * Tests connections from an address to itself that other programs translate, and pods with several
  * addresses. Also tests the chains of older versions, which listed the endpoints.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { BINARY, PREVIOUS_BINARY } from "../../harness/binary.ts";
 import { addressOf, FAMILIES, type Family, NODE1_SECOND } from "../../harness/netns/addresses.ts";
@@ -110,6 +110,7 @@ describe.each(VARIANTS)("chains of iptables-%s that list the endpoints", (varian
     program = new SluiceProcess(world, { backend: `iptables-${variant}` });
     program.put([service({ name: "web", number: NUMBER }), ...slices("web", ["a1"])]);
   });
+  afterEach(() => program.stop());
   afterAll(() => world?.close());
 
   const saved = async () =>
@@ -148,25 +149,27 @@ describe.each(VARIANTS)("chains of iptables-%s that list the endpoints", (varian
     }
   }
 
+  /** Another Service, because nobody answers there. */
   function manyEndpoints(): Manifest[] {
-    const made = slices("many", ["a1"], { labels: { "kubernetes.io/service-name": "web" } });
-    return made.map((slice, index) => ({
+    const made = slices("many", ["a1"]).map((slice, index) => ({
       ...slice,
       endpoints: Array.from({ length: ENDPOINTS }, (_, host) => ({
         addresses: [addressOf("a3", index === 0 ? 4 : 6).replace(/13$/, `${100 + host}`)],
         nodeName: "node1",
       })),
     }));
+    return [service({ name: "many", number: NUMBER + 1 }), ...made];
   }
 
-  const LISTED = /^:KUBE-SEP-(10|fd00)\S*/gm;
+  /** The chains below KUBE-SEP-HAIRPIN. */
+  const divided = async () => (await saved()).match(/^:KUBE-SEP-(10|fd00)\S*/gm) ?? [];
 
   test("are replaced at the upgrade, and the pod reaches itself meanwhile", async () => {
     await program.start();
     await program.stop();
     const own = await rules();
     await leaveOlderChains();
-    expect(await saved()).toMatch(LISTED);
+    expect(await divided()).not.toEqual([]);
     const calls = FAMILIES.map((family) => {
       return { from: "a1", to: "clusterIP", number: NUMBER, family } as const;
     });
@@ -180,13 +183,12 @@ describe.each(VARIANTS)("chains of iptables-%s that list the endpoints", (varian
     }
     expect(await pollUntil(rules, (each) => Bun.deepEquals(each, own))).toEqual(own);
     for (const call of calls) expect(await answers(world, call, { times: 4 })).toEqual(["a1"]);
-    await program.stop();
   });
 
   test("are removed by --cleanup", async () => {
     await leaveOlderChains();
-    expect(await saved()).toMatch(LISTED);
+    expect(await divided()).not.toEqual([]);
     await Bun.spawn(program.commandOnNode([BINARY, "--cleanup"])).exited;
-    expect(await saved()).not.toContain("KUBE-");
+    expect((await saved()).match(/^:KUBE-\S*/gm)).toBeNull();
   });
 });
