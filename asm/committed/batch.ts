@@ -112,6 +112,19 @@ export function keep(table: Table, element: usize, owner: u32, key: usize, value
   return true;
 }
 
+/** Replaces a committed element by its new value, and stores its key for `isAdded`. */
+export function replace(
+  table: Table,
+  element: usize,
+  owner: u32,
+  key: usize,
+  value: usize,
+  hash: u32,
+): bool {
+  mark(element);
+  return replaceOperation(table, owner, element) && add(table, owner, key, value, hash, true);
+}
+
 /** Reserves memory, so that the commit cannot run out of it. */
 export function reserveAdditions(): bool {
   for (let id: u32 = 0; id < MAX_TABLES; id++) {

@@ -86,7 +86,8 @@ function u32(number: number): string {
 
 /**
  * The elements of a record of numbers. An endpoint keeps its number; a new one takes the lowest
- * that no other has, from 1.
+ * that no other has, from 1. While a frontend moves between owners, elements of both exist. So
+ * a number counts only if it leads to the endpoint.
  */
 function numberedElements(
   elements: KernelModel["elements"],
@@ -96,7 +97,11 @@ function numberedElements(
   const numbers = new Map<string, string>();
   for (const endpoint of endpoints) {
     const present = elements.get(elementName(table, key + endpoint));
-    if (present !== undefined) numbers.set(endpoint, present.value);
+    if (present === undefined) continue;
+    const [found] = lists.flatMap(
+      (list) => elements.get(elementName(list.table, key + present.value)) ?? [],
+    );
+    if (found?.value === endpoint) numbers.set(endpoint, present.value);
   }
   const taken = new Set(numbers.values());
   let lowest = 1;
@@ -105,16 +110,16 @@ function numberedElements(
     while (taken.has(u32(lowest))) lowest++;
     numbers.set(endpoint, u32(lowest++));
   }
-  const found = new Map<string, DesiredElement>();
+  const wanted = new Map<string, DesiredElement>();
   const want = (one: Omit<DesiredElement, "kind">) =>
-    found.set(elementName(one.table, one.key), { kind: "element", ...one });
+    wanted.set(elementName(one.table, one.key), { kind: "element", ...one });
   for (const [endpoint, value] of numbers) want({ table, key: key + endpoint, value });
   for (const list of lists) {
     for (const value of list.endpoints) {
       want({ table: list.table, key: key + (numbers.get(value) ?? ""), value });
     }
   }
-  return [...found.values()];
+  return [...wanted.values()];
 }
 
 /** The records, with elements in place of the numbers. */

@@ -65,7 +65,7 @@ const WIDTHS: Readonly<Record<string, number>> = {
  */
 const PLACES: Readonly<Record<string, readonly string[]>> = {
   "asm/committed/batch.ts": ["counter"],
-  "asm/committed/numbers.ts": ["number", "known"],
+  "asm/committed/numbers.ts": ["number", "added"],
   "asm/committed/slots.ts": ["bucket", "link"],
   "asm/flows/flow-endpoints.ts": ["address"],
   "asm/flows/flow-entries.ts": ["value"],
