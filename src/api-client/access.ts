@@ -1,5 +1,5 @@
 /** Describes how to reach one API server: its URL, the trusted CA, and our identity. */
-import type { ProxyServer } from "./proxy-url.ts";
+import type { Environment, ProxyServer } from "./proxy-url.ts";
 import type { RequestMeter } from "./request-meter.ts";
 
 /** PEM texts and the server name to verify. Absent fields mean the system's defaults. */
@@ -23,6 +23,8 @@ export interface ClusterAccess {
   readonly server: string;
   /** Undefined if the server is reached directly. */
   readonly proxy?: ProxyServer | undefined;
+  /** Names the authorities of the system, for servers without an own one. */
+  readonly environment?: Environment;
   /**
    * Returns the current identity. Files are read again on each call, so the next request uses a
    * rotated token or certificate.
@@ -31,6 +33,8 @@ export interface ClusterAccess {
   identity(): Promise<Identity>;
   /** The server answered 401 to a request with this identity: discards any cached login. */
   credentialsRefused(identity: Identity): void;
+  /** Value of the header User-Agent; `sluice` if undefined. */
+  readonly userAgent?: string;
   /** Receives every request; optional. */
   readonly meter?: RequestMeter;
 }

@@ -42,7 +42,10 @@ export function fileSource(file: string, use: string): TextSource {
 
 /** Returns a function that reads certificates, as far as they can be parsed. */
 export function certificateReader(source: TextSource): () => Promise<string> {
-  const check = lastResult(readCertificates);
+  const check = lastResult((text) => {
+    const result = readCertificates(text);
+    return "blocks" in result ? { pem: result.blocks.join("") } : result;
+  });
   return async () => {
     const result = check(await source.read());
     if ("pem" in result) return result.pem;

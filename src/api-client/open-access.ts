@@ -26,9 +26,12 @@ export interface AccessOptions {
  */
 export async function openAccess(options: AccessOptions): Promise<ClusterAccess> {
   const { kubeconfig, master, environment } = options;
-  if (kubeconfig !== "") return readKubeconfig(kubeconfig, master, environment);
-  if (master !== "") return masterAccess(master, environment);
-  return inClusterAccess(environment);
+  if (kubeconfig === "" && master === "") return inClusterAccess(environment);
+  const access =
+    kubeconfig === ""
+      ? masterAccess(master, environment)
+      : await readKubeconfig(kubeconfig, master, environment);
+  return { ...access, environment };
 }
 
 function masterAccess(master: string, environment: Environment): ClusterAccess {

@@ -1,8 +1,8 @@
 /** Reads PEM texts as Go does, so that an unusable one is named here and not by a TLS failure. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 
-/** A usable text, or the violated rule. */
-export type PemResult = { readonly pem: string } | { readonly fault: string };
+/** The usable blocks, or the violated rule. */
+export type PemResult = { readonly blocks: readonly string[] } | { readonly fault: string };
 
 /** Certificate and key of one identity. */
 export interface KeyPair {
@@ -20,7 +20,7 @@ export function readCertificates(text: string): PemResult {
   if (blocks.length === 0) return { fault: missing(text, "CERTIFICATE") };
   const usable = blocks.filter(({ pem }) => certificateOf(pem) !== undefined);
   if (usable.length === 0) return { fault: "invalid PEM: malformed certificate" };
-  return { pem: usable.map(({ pem }) => pem).join("") };
+  return { blocks: usable.map(({ pem }) => pem) };
 }
 
 /**

@@ -11,6 +11,7 @@ import type { ClusterAccess, Identity, TlsMaterial } from "./access.ts";
 import { createConnector, forwardsRequests } from "./connect.ts";
 import { unreachable } from "./connection-error.ts";
 import { MeteredRequest } from "./request-meter.ts";
+import { systemRoots } from "./system-roots.ts";
 
 /**
  * Receives the events of one request: `onStart` and `onData` if it is answered, then exactly one of
@@ -82,12 +83,12 @@ export function openTransport(access: ClusterAccess): WritableTransport {
     handler: ResponseHandler,
   ) => {
     const request = new Request(access, what, handler);
-    access.identity().then(
+    identify(access).then(
       ({ authorization, tls }) => {
         if (request.done) return;
         const all = {
           ...headers,
-          "user-agent": "sluice",
+          "user-agent": access.userAgent ?? "sluice",
           ...header("authorization", authorization),
           ...header("proxy-authorization", forwarded?.authorization ?? ""),
         };
@@ -116,6 +117,16 @@ export function openTransport(access: ClusterAccess): WritableTransport {
       connection = undefined;
     },
   };
+}
+
+/** Returns the identity, with the authorities of the system unless there are others. */
+async function identify({ server, environment, identity }: ClusterAccess): Promise<Identity> {
+  const current = await identity();
+  const { tls } = current;
+  const isChecked = server.startsWith("https:") && !tls.insecure;
+  if (tls.ca !== undefined || !isChecked || environment === undefined) return current;
+  const ca = systemRoots(environment);
+  return ca === undefined ? current : { ...current, tls: { ...tls, ca } };
 }
 
 /** One connection at a time to the server; undici opens it again after it was lost. */

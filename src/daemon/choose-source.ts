@@ -21,6 +21,8 @@ export interface SourceOptions {
   readonly environment: { readonly [name: string]: string | undefined };
   /** Measures requests to the API server. */
   readonly meter: RequestMeter;
+  /** The header of requests to the API server. */
+  readonly userAgent: string;
 }
 
 export type CreateSource = (events: SourceEvents) => Source;
@@ -38,7 +40,7 @@ export interface ChosenSource {
  * @throws SluiceError CONFIG_INVALID, KUBECONFIG_INVALID
  */
 export async function chooseSource(options: SourceOptions): Promise<ChosenSource> {
-  const { config, core, clock, nodeName, random, environment, meter } = options;
+  const { config, core, clock, nodeName, random, environment, meter, userAgent } = options;
   const shared = { core, clock, nodeName, encode: encodeWatchEvent };
   const { kubeconfig, master, manifests } = config;
   if (manifests !== "") {
@@ -46,7 +48,8 @@ export async function chooseSource(options: SourceOptions): Promise<ChosenSource
       new ManifestSource({ ...shared, events, directory: manifests });
     return { createSource, access: undefined };
   }
-  const access = { ...(await openAccess({ kubeconfig, master, environment })), meter };
+  const opened = await openAccess({ kubeconfig, master, environment });
+  const access = { ...opened, meter, userAgent };
   const needsPodCidrs = usesPodCidrs(config);
   const { watchList } = config;
   const api = { ...shared, access, random, needsPodCidrs, watchList };

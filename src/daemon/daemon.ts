@@ -18,6 +18,7 @@ import { EventOutbox } from "../events/events.ts";
 import { HostSettings, initializeHost } from "../host/host-settings.ts";
 import { lockNetworkNamespace } from "../host/namespace-lock.ts";
 import { SystemdNotifier } from "../host/systemd-notify.ts";
+import { userAgent } from "../observe/build-info.ts";
 import { MemoryReclaimer } from "../os/memory.ts";
 import { StderrWriter } from "../os/stderr-writer.ts";
 import { ProblemRegistry } from "../problems/problem-registry.ts";
@@ -56,6 +57,7 @@ export async function serve(flags: FlagValues, version: string): Promise<void> {
     random: Math.random,
     environment: process.env,
     meter: telemetry.metrics.restClient,
+    userAgent: userAgent(version),
   });
   const host = new HostSettings({ clock, log, problems: telemetry.reportProblems });
   host.adjustOomScore(config.oomScoreAdj);

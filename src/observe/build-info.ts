@@ -28,6 +28,14 @@ export function buildInfo(version: string, config: Config): Instrument[] {
   return [build, feature];
 }
 
+/**
+ * Returns the User-Agent of requests to the API server. Its first product is kube-proxy's, because
+ * caches such as yurthub keep objects by the name of the component.
+ */
+export function userAgent(version: string): string {
+  return `kube-proxy/v${EMULATED_VERSION} (${platform()}) sluice/${version.replaceAll(" ", "-")}`;
+}
+
 /** Returns the platform as Go names it, for example `linux/amd64`. */
 function platform(): string {
   return `${process.platform}/${process.arch === "x64" ? "amd64" : process.arch}`;

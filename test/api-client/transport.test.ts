@@ -287,13 +287,15 @@ describe("a request", () => {
         body += chunk;
       });
       request.on("end", () => {
-        seen.push(`${request.method} ${request.url} ${request.headers["content-type"]} ${body}`);
+        const { "content-type": type, "user-agent": agent } = request.headers;
+        seen.push(`${request.method} ${request.url} ${type} ${agent} ${body}`);
         response.end("{}");
       });
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
-    const transport = openTransport({ ...access({}), server: `http://127.0.0.1:${port}/prefix` });
+    const to = { server: `http://127.0.0.1:${port}/prefix`, userAgent: "kube-proxy/v1" };
+    const transport = openTransport({ ...access({}), ...to });
     const contentType = "application/json";
     for (const method of ["POST", "PATCH"] as const) {
       await new Promise<void>((resolve, reject) => {
@@ -303,8 +305,8 @@ describe("a request", () => {
       });
     }
     expect(seen).toEqual([
-      "POST /prefix/events application/json {é}",
-      "PATCH /prefix/events application/json {é}",
+      "POST /prefix/events application/json kube-proxy/v1 {é}",
+      "PATCH /prefix/events application/json kube-proxy/v1 {é}",
     ]);
     const closed = new Promise((resolve) => server.close(resolve));
     transport.close();

@@ -50,6 +50,7 @@ async function prepare(...flags: string[]): Promise<ChosenSource> {
     random: Math.random,
     environment: {},
     meter: { answered() {}, completed() {} },
+    userAgent: "sluice",
   });
 }
 

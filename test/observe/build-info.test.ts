@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { resolveArgs } from "../../harness/resolve-config.ts";
-import { buildInfo } from "../../src/observe/build-info.ts";
+import { buildInfo, userAgent } from "../../src/observe/build-info.ts";
 
 async function samples(flags: readonly string[]) {
   const { config } = await resolveArgs(["--cluster-cidr=10.0.0.0/8", ...flags]);
@@ -20,3 +20,12 @@ test("a feature gate has its configured value", async () => {
   const { features } = await samples(["--feature-gates=AllowServiceExternalIPs=false"]);
   expect(features).toContainEqual({ labels: gate, value: 0 });
 });
+
+test.each(["0.2.0", "from source"])(
+  "the User-Agent of version %s begins like kube-proxy's",
+  (text) => {
+    expect(userAgent(text)).toMatch(
+      /^kube-proxy\/v1\.36 \(linux\/\w+\) sluice\/(0\.2\.0|from-source)$/,
+    );
+  },
+);
