@@ -14,6 +14,7 @@ export type ErrorCode =
   | "OBJECT_INVALID" // an API object or manifest, or one of its fields, is unusable
   | "FRONTEND_TAKEN" // an older Service holds this frontend
   | "MANIFEST_INVALID"
+  | "NODE_MISSING" // the API server has no Node with this node's name, or it has no address
   | "AFFINITY_FULL" // a frontend cannot remember more clients
   | "NETLINK_SOCKET" // socket, bind, send or receive failed
   | "NETLINK_REFUSED" // the kernel refused an operation

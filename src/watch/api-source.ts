@@ -10,6 +10,8 @@ import { SluiceError } from "../base/errors.ts";
 import { type JsonObject, listAt, objectAt, stringAt } from "../base/json.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../base/limits.ts";
 import { parseCidr } from "../net/address.ts";
+import type { Problem } from "../problems/problem.ts";
+import { ProblemSet } from "../problems/problem-set.ts";
 import { metadataOf } from "../source/object-fields.ts";
 import type { Source, SourceEvents, SourceStatus } from "../source/source.ts";
 import type { EncodeEvent, ObjectStore } from "../source/watch-frames.ts";
@@ -54,6 +56,7 @@ export class ApiSource implements Source {
   readonly #listed = new Set<Resource["name"]>();
   #cidrsAttempted = false;
   #nodeSettled = false;
+  readonly #nodeProblems: ProblemSet;
   #podCidrsSettled: boolean;
   /** Undefined until the wait for the Node starts. */
   #stopWaiting: (() => void) | undefined;
@@ -65,6 +68,7 @@ export class ApiSource implements Source {
     this.#checkTransport = this.#openTransport();
     this.#podCidrsSettled = options.needsPodCidrs !== true;
     const { onProblems } = events;
+    this.#nodeProblems = new ProblemSet(onProblems);
     const node = nodeResource(nodeName);
     this.#reflectors = [
       this.#reflector(SERVICE_RESOURCE, coreSink(core, "Service", encode, onProblems)),
@@ -139,6 +143,7 @@ export class ApiSource implements Source {
     const node = nodes.find((each) => metadataOf(each).name === this.#options.nodeName);
     if (node !== undefined && hasAddress(node)) this.#nodeSettled = true;
     if (node !== undefined && hasPodCidr(node)) this.#podCidrsSettled = true;
+    this.#nodeProblems.set(nodeProblems(this.#options.nodeName, node));
     this.#options.events.onNode(node);
     this.#syncIfComplete();
   }
@@ -183,6 +188,17 @@ function summary(name: string, synced: boolean, all: readonly ReflectorStatus[])
     lastError: all.find((each) => each.lastError !== "")?.lastError ?? "",
     lastEventAt: Math.max(...all.map((each) => each.lastEventAt)),
   };
+}
+
+/** Returns the reason that the Node is of no use: node ports, for example, need its addresses. */
+function nodeProblems(name: string, node: JsonObject | undefined): readonly Problem[] {
+  if (node !== undefined && hasAddress(node)) return [];
+  const cause =
+    node === undefined
+      ? "the API server has no Node with this name (does hostnameOverride name this node?)"
+      : "it has no address (the kubelet or a cloud controller sets status.addresses)";
+  const message = `read Node ${name}: ${cause}`;
+  return [{ subject: `Node ${name}`, code: "NODE_MISSING", field: "", message }];
 }
 
 function hasAddress(node: JsonObject): boolean {

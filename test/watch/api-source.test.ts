@@ -6,6 +6,7 @@ import { flushPromises } from "../../harness/waiting.ts";
 import { messageOf } from "../../src/base/errors.ts";
 import type { JsonObject } from "../../src/base/json.ts";
 import { NODE_WAIT_MS, POD_CIDRS_WAIT_MS } from "../../src/base/limits.ts";
+import { ProblemRegistry } from "../../src/problems/problem-registry.ts";
 import { ApiSource } from "../../src/watch/api-source.ts";
 import { FakeTransport } from "./fake-transport.ts";
 
@@ -17,6 +18,7 @@ function setup(watchList = false, needsPodCidrs = false) {
   const clock = new FakeClock();
   const transports: FakeTransport[] = [];
   const calls: string[] = [];
+  const registry = new ProblemRegistry(() => {});
   const source = new ApiSource({
     access: {
       server: "https://api.test",
@@ -34,7 +36,7 @@ function setup(watchList = false, needsPodCidrs = false) {
       onChange() {},
       onNode: (node) => calls.push(node === undefined ? "no node" : "node"),
       onServiceCidrs: () => calls.push("cidrs"),
-      onProblems() {},
+      onProblems: (events) => registry.report(events),
       onFatal: (error) => calls.push(messageOf(error)),
       onSynced: () => calls.push("synced"),
     },
@@ -53,6 +55,7 @@ function setup(watchList = false, needsPodCidrs = false) {
     source,
     clock,
     calls,
+    problems: () => registry.list().map(({ code, message }) => `${code}: ${message}`),
     services,
     slices,
     nodes,
@@ -65,6 +68,39 @@ function setup(watchList = false, needsPodCidrs = false) {
 }
 
 const HERE = { metadata: { name: "here" }, ...ADDRESSES };
+
+describe("the Node", () => {
+  const MISSING =
+    "NODE_MISSING: read Node here: the API server has no Node with this name (does hostnameOverride name this node?)";
+  const NO_ADDRESS =
+    "NODE_MISSING: read Node here: it has no address (the kubelet or a cloud controller sets status.addresses)";
+
+  test.each<[string, readonly JsonObject[], readonly string[]]>([
+    ["is there", [HERE], []],
+    ["is missing", [], [MISSING]],
+    ["has another name", [{ ...HERE, metadata: { name: "other" } }], [MISSING]],
+    ["has no address", [{ metadata: { name: "here" } }], [NO_ADDRESS]],
+  ])("%s", async (_what, items, problems) => {
+    const world = setup();
+    expect(world.problems()).toEqual([]);
+    await world.answerNode(items);
+    expect(world.problems()).toEqual([...problems]);
+  });
+
+  test("that appears later ends the problem, and its deletion begins it again", async () => {
+    const world = setup();
+    await world.answerNode([]);
+    const watch = world.nodes.last.start(JSON_TYPE);
+    for (const [type, object, problems] of [
+      ["ADDED", { metadata: { name: "here" } }, [NO_ADDRESS]],
+      ["MODIFIED", HERE, []],
+      ["DELETED", HERE, [MISSING]],
+    ] as const) {
+      watch.data(event(type, object));
+      expect(world.problems()).toEqual([...problems]);
+    }
+  });
+});
 
 describe("the gate before the first sync", () => {
   test("opens when everything was read, in any order, and once", async () => {
