@@ -1,8 +1,9 @@
 /**
  * Measures what the rules of two builds cost a new connection. A pod sends single datagrams, each
- * from another port, through a node in network namespaces. Both builds write their rules in turn.
+ * from another port, through a node in network namespaces. Each run has a world for each set of
+ * rules, and the worlds take turns.
  *
- * usage: npm run bench -- --connections --against BINARY [--runs 30]
+ * usage: npm run bench -- --connections --against BINARY [--runs 10]
  */
 import { writeSync } from "node:fs";
 import { join } from "node:path";
@@ -23,132 +24,196 @@ import { type DatagramRequest, SERVER_PORT } from "./first-datagrams.ts";
 import { LineChild } from "./line-child.ts";
 import { quantile } from "./measures.ts";
 
-/**
- * Nanoseconds of one kind of connection: medians. `bare` is this build without the rules that
- * compare both ends of a connection.
- */
-export interface ConnectionFigures {
-  readonly about: string;
-  readonly other: number;
-  readonly ours: number;
-  readonly bare: number;
-  /** Medians of the differences run by run. */
-  readonly oursMinusOther: number;
-  readonly oursMinusBare: number;
-}
-
+/** `bare`: this build without the rules that compare both ends of a connection. */
 const SIDES = ["other", "ours", "bare"] as const;
 type Side = (typeof SIDES)[number];
+/** Values of each kind of connection. */
+type Costs = readonly Readonly<Record<Side, number[]>>[];
 
-const DATAGRAMS = 5000;
-const SERVERS: readonly Pod[] = ["a1", "a2", "b1"];
-
-interface Kind {
+/** Nanoseconds of one kind of connection: the median, and the differences. */
+export interface ConnectionFigures {
   readonly about: string;
-  readonly to: (family: Family) => string;
+  readonly ours: number;
+  readonly oursMinusOther: CostDifference;
+  readonly oursMinusBare: CostDifference;
 }
 
+/** The median of the differences run by run, and its standard error. */
+export interface CostDifference {
+  readonly median: number;
+  readonly error: number;
+}
+
+export interface Builds {
+  readonly ours: string;
+  readonly other: string;
+}
+
+/** With the interquartile range and the root of the number of runs: the error of a median. */
+const ERROR_FACTOR = 0.93;
+const TURNS = 8;
+const DATAGRAMS = 2000;
+const FIRST_PORT = 10_000;
+const SERVERS: readonly Pod[] = ["a1", "a2", "b1"];
+
 /** The clusterIP with the number 1 leads to the first of the servers, and so on. */
-const KINDS: readonly Kind[] = [
-  { about: "no Service, pod on this node", to: (family) => addressOf("a2", family) },
-  { about: "no Service, pod on another node", to: (family) => addressOf("b1", family) },
-  { about: "endpoint on this node", to: (family) => clusterIp(2, family) },
-  { about: "endpoint on another node", to: (family) => clusterIp(3, family) },
-  { about: "the calling pod itself", to: (family) => clusterIp(1, family) },
+const DESTINATIONS: readonly (readonly [string, (family: Family) => string])[] = [
+  ["no Service, pod on this node", (family) => addressOf("a2", family)],
+  ["no Service, pod on another node", (family) => addressOf("b1", family)],
+  ["endpoint on this node", (family) => clusterIp(2, family)],
+  ["endpoint on another node", (family) => clusterIp(3, family)],
+  ["the calling pod itself", (family) => clusterIp(1, family)],
 ];
+
+/** Each destination has its own ports, so that two never lead to the same connection. */
+const KINDS = DESTINATIONS.flatMap(([about, to], index) =>
+  FAMILIES.map((family) => ({
+    about: `${about} (IPv${family})`,
+    request: {
+      to: to(family),
+      firstPort: FIRST_PORT + index * DATAGRAMS,
+      count: DATAGRAMS,
+    } satisfies DatagramRequest,
+  })),
+);
 
 /** Measures each kind of connection with each backend. */
 export async function measureConnections(
   runs: number,
-  builds: { readonly ours: string; readonly other: string },
+  builds: Builds,
 ): Promise<readonly ConnectionFigures[]> {
   const figures: ConnectionFigures[] = [];
-  for (const backend of BACKENDS) figures.push(...(await measureBackend(backend, runs, builds)));
+  for (const backend of BACKENDS) {
+    const costs = emptyCosts();
+    for (let run = 0; run < runs; run++) {
+      const measured = await measureRun(backend, run, builds);
+      for (const [kind, of] of costs.entries()) {
+        for (const side of SIDES) of[side].push(quantile(measured[kind]?.[side] ?? [], 0.5));
+      }
+      writeSync(2, `\r${backend}: run ${run + 1} of ${runs}`);
+    }
+    writeSync(2, "\n");
+    for (const [kind, { about }] of KINDS.entries()) {
+      const { ours = [], other = [], bare = [] } = costs[kind] ?? {};
+      figures.push({
+        about: `${backend}: ${about}`,
+        ours: quantile(ours, 0.5),
+        oursMinusOther: differenceOf(ours, other),
+        oursMinusBare: differenceOf(ours, bare),
+      });
+    }
+  }
   return figures;
 }
 
-async function measureBackend(
-  backend: Backend,
-  runs: number,
-  builds: { readonly ours: string; readonly other: string },
-): Promise<readonly ConnectionFigures[]> {
-  const world = await World.build({ prefix: "sl-bench" });
-  const children: LineChild[] = [];
-  const start = async (place: Pod, role: "client" | "server") => {
-    const script = join(import.meta.dir, "first-datagrams.ts");
-    const child = new LineChild(world.inside(place, [process.execPath, script, role]));
-    children.push(child);
-    if ((await child.line()) !== "ready") throw new Error(`the ${role} in ${place} ended`);
-    return child;
-  };
+function emptyCosts(): Costs {
+  return KINDS.map(() => ({ other: [], ours: [], bare: [] }));
+}
+
+async function measureRun(backend: Backend, run: number, builds: Builds): Promise<Costs> {
+  const sides = run % 2 === 0 ? SIDES : SIDES.toReversed();
+  const places: (readonly [Side, MeasuredWorld])[] = [];
+  const costs = emptyCosts();
   try {
-    const program = new SluiceProcess(world, { backend });
+    for (const side of sides) {
+      const binary = side === "other" ? builds.other : builds.ours;
+      const place = await MeasuredWorld.build(backend, binary);
+      places.push([side, place]);
+      if (side === "bare") await place.emptyHairpins();
+    }
+    // The first turn warms up.
+    for (let turn = 0; turn <= TURNS; turn++) {
+      for (const [side, place] of places) {
+        await place.forgetConnections();
+        for (const [kind, { request }] of KINDS.entries()) {
+          const ns = await place.ask(request);
+          if (turn > 0) costs[kind]?.[side].push(ns);
+        }
+      }
+    }
+    return costs;
+  } finally {
+    for (const [, place] of places) await place.close();
+  }
+}
+
+/** A world with the rules of a build. No process repairs them. */
+class MeasuredWorld {
+  readonly #world: World;
+  readonly #backend: Backend;
+  readonly #children: LineChild[] = [];
+  #client: LineChild | undefined;
+
+  private constructor(world: World, backend: Backend) {
+    this.#world = world;
+    this.#backend = backend;
+  }
+
+  static async build(backend: Backend, binary: string): Promise<MeasuredWorld> {
+    const made = new MeasuredWorld(await World.build({ prefix: "sl-bench" }), backend);
+    try {
+      await made.#start(binary);
+    } catch (error) {
+      await made.close();
+      throw error;
+    }
+    return made;
+  }
+
+  async #start(binary: string): Promise<void> {
+    const program = new SluiceProcess(this.#world, { backend: this.#backend });
     const ports = [{ port: SERVER_PORT, target: SERVER_PORT, protocol: "UDP" as const }];
     for (const [index, place] of SERVERS.entries()) {
       const number = index + 1;
       const name = `s${number}`;
       program.put([service({ name, number, ports }), ...slices(name, [place], { ports })]);
-      await start(place, "server");
+      await this.#child(place, "server");
     }
-    const client = await start("a1", "client");
-    const rows = KINDS.flatMap(({ about, to }) =>
-      FAMILIES.map((family) => ({
-        about: `${backend}: ${about} (IPv${family})`,
-        to: to(family),
-        costs: { other: [] as number[], ours: [] as number[], bare: [] as number[] },
-      })),
-    );
-    const askAll = async (run: number, side: Side) => {
-      for (const { to, costs } of rows) {
-        await world.run("node1", ["conntrack", "-F"]);
-        const request: DatagramRequest = { to, count: DATAGRAMS };
-        const ns = await client.ask(request);
-        // The first run warms up.
-        if (run > 0) costs[side].push(ns);
+    this.#client = await this.#child("a1", "client");
+    await program.start(DEFAULT_FLAGS, binary);
+    await program.stop();
+  }
+
+  async #child(place: Pod, role: "client" | "server"): Promise<LineChild> {
+    const script = join(import.meta.dir, "first-datagrams.ts");
+    const child = new LineChild(this.#world.inside(place, [process.execPath, script, role]));
+    this.#children.push(child);
+    if ((await child.line()) !== "ready") throw new Error(`the ${role} in ${place} ended`);
+    return child;
+  }
+
+  async emptyHairpins(): Promise<void> {
+    const variant = variantOf(this.#backend);
+    for (const family of FAMILIES) {
+      if (variant !== undefined) {
+        await iptables(this.#world, variant, family, "-t", "nat", "-F", HAIRPIN);
+        continue;
       }
-    };
-    for (let run = 0; run <= runs; run++) {
-      for (const side of run % 2 === 0 ? SIDES : SIDES.toReversed()) {
-        await program.start(DEFAULT_FLAGS, side === "other" ? builds.other : builds.ours);
-        // The rules stay, and nobody repairs them.
-        await program.stop();
-        if (side === "bare") await emptyHairpins(world, backend);
-        await askAll(run, side);
-        const cleanup = program.commandOnNode([builds.ours, "--cleanup"]);
-        await Bun.spawn(cleanup, { stdio: ["ignore", "ignore", "inherit"] }).exited;
-      }
-      writeSync(2, `\r${backend}: run ${run} of ${runs}`);
+      const chain = ["inet", "sluice", hairpinChain(family)];
+      await this.#world.run("node1", ["nft", "flush", "chain", ...chain]);
     }
-    writeSync(2, "\n");
-    return rows.map(({ about, costs }) => summary(about, costs));
-  } finally {
-    for (const each of children) each.kill();
-    await world.close();
+  }
+
+  async forgetConnections(): Promise<void> {
+    await this.#world.run("node1", ["conntrack", "-F"]);
+  }
+
+  /** Nanoseconds of each connection. */
+  async ask(request: DatagramRequest): Promise<number> {
+    return (await this.#client?.ask(request)) ?? Number.NaN;
+  }
+
+  async close(): Promise<void> {
+    for (const each of this.#children) each.kill();
+    await this.#world.close();
   }
 }
 
-async function emptyHairpins(world: World, backend: Backend): Promise<void> {
-  const variant = variantOf(backend);
-  for (const family of FAMILIES) {
-    if (variant === undefined) {
-      await world.run("node1", ["nft", "flush", "chain", "inet", "sluice", hairpinChain(family)]);
-    } else await iptables(world, variant, family, "-t", "nat", "-F", HAIRPIN);
-  }
-}
-
-function summary(about: string, costs: Readonly<Record<Side, number[]>>): ConnectionFigures {
-  const { other, ours, bare } = costs;
-  const difference = (from: readonly number[]) =>
-    quantile(
-      ours.map((ns, run) => ns - (from[run] ?? Number.NaN)),
-      0.5,
-    );
+function differenceOf(ours: readonly number[], others: readonly number[]): CostDifference {
+  const differences = ours.map((ns, run) => ns - (others[run] ?? Number.NaN));
+  const range = quantile(differences, 0.75) - quantile(differences, 0.25);
   return {
-    about,
-    other: quantile(other, 0.5),
-    ours: quantile(ours, 0.5),
-    bare: quantile(bare, 0.5),
-    oursMinusOther: difference(other),
-    oursMinusBare: difference(bare),
+    median: quantile(differences, 0.5),
+    error: (ERROR_FACTOR * range) / Math.sqrt(differences.length),
   };
 }

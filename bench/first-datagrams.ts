@@ -11,11 +11,12 @@ import { bind, close, send, socket } from "../src/os/libc.ts";
 import { AF_INET6, at, cost, MSG_DONTWAIT, open, SOCK_DGRAM } from "./flood.ts";
 
 export const SERVER_PORT = 5354;
-const FIRST_PORT = 10_000;
 
 /** A request for datagrams. */
 export interface DatagramRequest {
   readonly to: string;
+  /** Each datagram comes from the next port. */
+  readonly firstPort: number;
   readonly count: number;
 }
 
@@ -24,9 +25,9 @@ const byte = new Uint8Array(new ArrayBuffer(1));
 async function runClient(): Promise<void> {
   writeSync(1, "ready\n");
   for await (const line of createInterface({ input: process.stdin })) {
-    const { to, count } = JSON.parse(line) as DatagramRequest;
+    const { to, firstPort, count } = JSON.parse(line) as DatagramRequest;
     const ns = cost(count, (index) => {
-      const fd = open(SOCK_DGRAM, to, SERVER_PORT, FIRST_PORT + index);
+      const fd = open(SOCK_DGRAM, to, SERVER_PORT, firstPort + index);
       send(fd, byte, 1, MSG_DONTWAIT);
       close(fd);
     });

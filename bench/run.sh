@@ -10,7 +10,7 @@
 #        npm run bench -- --drift [--sizes 1000,10000]
 #        npm run bench -- --conntrack [--entries 10000,1000000]
 #        npm run bench -- --forwarding [--against BINARY] [--runs 30]
-#        npm run bench -- --connections --against BINARY [--runs 30]
+#        npm run bench -- --connections --against BINARY [--runs 10]
 #
 #   --sizes           numbers of Services
 #   --large           also 50,000 Services
