@@ -25,7 +25,8 @@ import {
 } from "../wire/object-names.ts";
 import { type SetSpec, writeFlushMap, writeSet } from "../wire/sets.ts";
 import { actionChains, actionMap, slotTablesOf } from "./pick-chains.ts";
-import { dropOutsideChain, LEAVE_CHAIN, REJECT_CHAIN } from "./skeleton.ts";
+import { dropOutsideChain, REJECT_CHAIN } from "./refusals.ts";
+import { LEAVE_CHAIN } from "./skeleton.ts";
 
 /** Actions that need no chain in addition to the skeleton. The kernel always has them. */
 export const FIXED_ACTIONS: readonly ActionCode[] = [

@@ -1,6 +1,7 @@
 /**
- * Builds the constant ruleset, which does not depend on Services. Each rule is next to its nft
- * text; tests verify that both agree.
+ * Builds the constant ruleset, which does not depend on Services: its hooks, translation and
+ * masquerading. Refusals are in refusals.ts. Each rule is next to its nft text; tests verify that
+ * both agree.
  *
  * Most chains are in nat hooks, which see only the first packet of a connection. Refusals follow
  * the translation by any program, and the hooks for that, filter-forward and filter-output, see
@@ -23,7 +24,6 @@ import {
   dispatch,
   loadDestination,
   loadPortKey,
-  loadSource,
   type Match,
   matchFamily,
   matchFrontendKey,
@@ -42,42 +42,27 @@ import {
 } from "../wire/match.ts";
 import * as nft from "../wire/nf-tables.ts";
 import { hairpin, hairpinChain } from "./hairpin.ts";
+import { headerText } from "./header-text.ts";
+import {
+  dropOutside,
+  REJECT_CHAIN,
+  sourceRanges,
+  UNSERVED_CHAIN,
+  UNSERVED_LOCAL_CHAIN,
+  unserved,
+  unservedLocal,
+} from "./refusals.ts";
 
-/** Target of the action `reject`. */
-export const REJECT_CHAIN = "reject-connection";
 /** Clears the mark and masquerades. */
 const MASQUERADE_CHAIN = "masquerade-marked";
 /** Target of the action `accept`: other programs may still translate the connection. */
 export const LEAVE_CHAIN = "leave-untranslated";
-/** Refuses new connections that no endpoint serves. */
-const UNSERVED_CHAIN = "unserved";
-/** The same for connections that may end on this node, which can have a node port. */
-const UNSERVED_LOCAL_CHAIN = "unserved-local";
-/** Target of the action `drop-outside`. */
-export function dropOutsideChain(family: Family): string {
-  return `drop-outside${family}`;
-}
-
 // linux/netfilter_ipv4.h: NF_IP_PRI_CONNTRACK + 1, NF_IP_PRI_NAT_DST, NF_IP_PRI_FILTER and
 // NF_IP_PRI_NAT_SRC
 const PRIORITY_FIRST_NAT = -199;
 const PRIORITY_DSTNAT = -100;
 const PRIORITY_FILTER = 0;
 const PRIORITY_SRCNAT = 100;
-
-/** nft's expressions for addresses and ports, by family. */
-const headerText = (family: Family) => {
-  const ip = family === 4 ? "ip" : "ip6";
-  return {
-    nfproto: `meta nfproto ipv${family}`,
-    saddr: `${ip} saddr`,
-    daddr: `${ip} daddr`,
-    frontend: `${ip} daddr . meta l4proto . th dport`,
-    port: "meta l4proto . th dport",
-    original: `ct original ${ip} daddr`,
-    originalPort: "meta l4proto . ct original proto-dst",
-  };
-};
 
 const hex = (value: number): string => `0x${(value >>> 0).toString(16).padStart(8, "0")}`;
 
@@ -148,30 +133,6 @@ function byFamily(target: string): readonly NftRule[] {
   );
 }
 
-/**
- * Drops connections from outside the source ranges of a frontend. Like kube-proxy's
- * filter-prerouting-pre-dnat, it precedes the translation by any program.
- */
-function sourceRanges(family: Family): Chain {
-  const { saddr, frontend } = headerText(family);
-  const key = matchFrontendKey(family, 0);
-  return {
-    name: `source-ranges${family}`,
-    rules: [
-      rule(
-        `${frontend} @restricted${family} ${frontend} . ${saddr} != @allowed-sources${family} drop`,
-        ...[matchFamily(family), key, lookup(`restricted${family}`, 0)],
-        ...[
-          key,
-          loadSource(family, addressWords(family) + 2),
-          lookup(`allowed-sources${family}`, 0, true),
-        ],
-        verdict("drop"),
-      ),
-    ],
-  };
-}
-
 /** Translates new connections from prerouting and output. */
 function services(family: Family, options: SkeletonOptions): Chain {
   const { daddr, frontend, port } = headerText(family);
@@ -237,59 +198,6 @@ function leave(): Chain {
 }
 
 /**
- * With externalTrafficPolicy Local and no local endpoint, refuses only outside sources. Others
- * reach the endpoints of all nodes. If such an endpoint has the frontend's own address and port,
- * as on another node's host network, the connection looks untranslated here.
- */
-function dropOutside(family: Family, options: SkeletonOptions): Chain {
-  const outsiders = matchNonPods(options.detector, family);
-  const readsAddress = outsiders !== undefined && options.detector.kind !== "interface";
-  return {
-    name: dropOutsideChain(family),
-    rules: [
-      rule(
-        `${outsiders ? `${outsiders.text} ` : ""}fib saddr type != local drop`,
-        readsAddress ? matchFamily(family) : [],
-        ...[outsiders?.expressions ?? [], matchLocal("neq", "saddr"), verdict("drop")],
-      ),
-      rule("meta priority set none", resetPriority()),
-    ],
-  };
-}
-
-/**
- * Refuses connections that no endpoint serves and no other program has translated. If a process of
- * this node uses a clusterIP, as NodeLocal DNSCache does, it gets the connections to ports that the
- * Service does not have. In kube-proxy's nftables mode the same holds for pods and other hosts, but
- * not for the node itself: cluster-ips-check is in filter-output too.
- */
-function unserved(family: Family): Chain {
-  const { daddr, frontend } = headerText(family);
-  return {
-    name: `${UNSERVED_CHAIN}${family}`,
-    rules: [
-      rule(
-        `meta priority set ${frontend} map @no-endpoints${family} meta priority vmap @refusals${family}`,
-        [
-          ...matchFamily(family),
-          ...dispatch("refusals", family, matchFrontendKey(family, 0), `no-endpoints${family}`),
-        ],
-      ),
-      rule(
-        `${daddr} @cluster-ips${family} fib daddr type != local goto ${REJECT_CHAIN}`,
-        ...[matchFamily(family), loadDestination(family, 0), lookup(`cluster-ips${family}`, 0)],
-        ...[matchLocal("neq", "daddr"), verdict("goto", REJECT_CHAIN)],
-      ),
-      rule(
-        `${daddr} @service-cidrs${family} fib daddr type != local drop`,
-        ...[matchFamily(family), loadDestination(family, 0), lookup(`service-cidrs${family}`, 0)],
-        ...[matchLocal("neq", "daddr"), verdict("drop")],
-      ),
-    ],
-  };
-}
-
-/**
  * Remembers the endpoint that a client was given, for frontends with affinity. Each new connection
  * renews the entry. A frontend may have the port of a node port; a chain learns only endpoints that
  * have a number for its own node port.
@@ -313,30 +221,6 @@ function learn(family: Family): Chain {
         `meta priority set ${originalPort} map @nodeports-learn${family} meta priority vmap @learning${family}`,
         dispatch("learning", family, matchOriginalPortKey(0), `nodeports-learn${family}`),
       ),
-    ],
-  };
-}
-
-/** Refuses node ports without endpoints, and other connections that no endpoint serves. */
-function unservedLocal(family: Family): Chain {
-  const { port } = headerText(family);
-  const nodePort = matchNodePortAddress(family);
-  const rest = `${UNSERVED_CHAIN}${family}`;
-  return {
-    name: `${UNSERVED_LOCAL_CHAIN}${family}`,
-    rules: [
-      rule(
-        `${nodePort.text} meta priority set ${port} map @nodeports-no-endpoints${family} meta priority vmap @refusals${family}`,
-        matchFamily(family),
-        dispatch(
-          "refusals",
-          family,
-          loadPortKey(0),
-          `nodeports-no-endpoints${family}`,
-          nodePort.expressions,
-        ),
-      ),
-      rule(`goto ${rest}`, verdict("goto", rest)),
     ],
   };
 }
